@@ -1,0 +1,111 @@
+"""The journal: a bounded ring of events with subscribers.
+
+Theory of operation. Whoever sees something happen publishes an event; the ring keeps the newest
+`capacity` of them; each subscriber is called at once, in the publisher's thread, in the order of
+subscription. Publishing never waits and never raises: a subscriber that raises is unsubscribed, and
+its error is an event itself. `published` counts all events ever published, so a reader that comes
+back with an old count learns with `since` what it missed.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wslab.events import Event, Notice
+
+__all__ = ["Journal", "LabExtension", "lab_extension"]
+
+Subscriber = Callable[[Event], None]
+
+
+class Journal:
+    """A bounded ring of events.
+
+    Args:
+        capacity: how many events are kept; the oldest goes first.
+
+    Example:
+        >>> from wslab.events import Notice
+        >>> journal = Journal(capacity=2)
+        >>> for text in "abc":
+        ...     journal.publish(Notice(text=text))
+        >>> [event.text for event in journal], journal.published
+        (['b', 'c'], 3)
+    """
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self._ring: deque[Event] = deque(maxlen=capacity)
+        self._subscribers: list[Subscriber] = []
+        self.published = 0
+
+    def publish(self, event: Event) -> None:
+        """Keep `event` and tell every subscriber. O(subscribers); never raises."""
+        self._ring.append(event)
+        self.published += 1
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(event)
+            except Exception as error:  # noqa: BLE001 - one reader's fault must not reach the publisher
+                self.unsubscribe(subscriber)
+                text = "".join(traceback.format_exception(error))
+                name = getattr(subscriber, "__qualname__", repr(subscriber))
+                self.publish(
+                    Notice(level="error", text=f"The journal reader {name} failed and was removed:\n{text}")
+                )
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber(event)` for each event from now on; the result ends it (idempotent)."""
+        self._subscribers.append(subscriber)
+        return lambda: self.unsubscribe(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Stop calling `subscriber`; harmless when it is not subscribed."""
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+
+    def since(self, count: int) -> list[Event]:
+        """Events published after the first `count`, as far as the ring still has them."""
+        fresh = self.published - count
+        if fresh <= 0:
+            return []
+        events = list(self._ring)
+        return events[-fresh:] if fresh < len(events) else events
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(list(self._ring))
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+    def __getitem__(self, index: int) -> Event:
+        return self._ring[index]
+
+    def __repr__(self) -> str:
+        lines = [repr(event) for event in list(self._ring)[-20:]]
+        return "\n".join([f"<Journal: {self.published} events, the last {len(lines)} of them:", *lines]) + ">"
+
+
+@dataclass(frozen=True, slots=True)
+class LabExtension:
+    """What a lab adds to a connection's ASGI scope, as ``scope["extensions"]["wslab"]``.
+
+    Lower rooms use it when it is there and do without it elsewhere, so they run in any ASGI server.
+    """
+
+    journal: Journal
+    connection: str
+
+
+def lab_extension(scope: Mapping[str, Any]) -> LabExtension | None:
+    """The lab's extension of `scope`, or None where another server runs the application.
+
+    Example:
+        >>> lab_extension({"type": "websocket"}) is None
+        True
+    """
+    found = scope.get("extensions", {}).get("wslab")
+    return found if isinstance(found, LabExtension) else None
