@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.utils import accept_key as oracle_accept_key
+
+from wslab.wire import accept_key, parse_head, redact_head
+from wslab.wire.handshake import redact_target
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_accept_key_agrees_with_the_oracle(nonce):
+    assert accept_key(nonce.hex()) == oracle_accept_key(nonce.hex())
+
+
+def test_a_head_keeps_order_and_spelling():
+    head = parse_head(b"GET /a?b=1 HTTP/1.1\r\nHOST: x\r\nAccept: 1\r\naccept: 2\r\nno colon\r\n\r\nrest")
+    assert head.headers == (("HOST", "x"), ("Accept", "1"), ("accept", "2"), ("", "no colon"))
+    assert (head.target, head.get("ACCEPT"), head.get("none", "-"), head.status) == ("/a?b=1", "1", "-", 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [(b"HTTP/1.1 101 X", 101), (b"HTTP/1.1 \xb2\xb2\xb2 X", 0), (b"HTTP/1.1", 0), (b"", 0)],
+)
+def test_the_status_of_a_response(line, status):
+    assert parse_head(line + b"\r\n\r\n").status == status
+    assert parse_head(line + b"\r\n\r\n").target == ""
+
+
+SECRET = b"s3cr3t-v4lu3"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /?lab_token=%s HTTP/1.1\r\nHost: x",
+        b"GET /?a=1&TOKEN=%s&b=2 HTTP/1.1\r\nHost: x",
+        b"GET /?access_token=%s HTTP/1.1",
+        b"GET /?api_key=%s HTTP/1.1",
+        b"GET /?apikey=%s HTTP/1.1",
+        b"GET /?user.password=%s HTTP/1.1",
+        b"GET /?jwt=%s HTTP/1.1",
+        b"GET /?code=%s HTTP/1.1",
+        b"GET / HTTP/1.1\r\nAuthorization: Bearer %s",
+        b"GET / HTTP/1.1\r\nauthorization:Basic %s",
+        b"GET / HTTP/1.1\r\nCookie: session=%s; b=c",
+        b"GET / HTTP/1.1\r\nX-Api-Key: %s",
+        b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: wslab.token.%s",
+        b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: chat, wslab.token.%s, v2",
+        b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: bearer, %s",
+        b"GET / HTTP/1.1\r\nReferer: http://x/lab?token=%s",
+        b"HTTP/1.1 101 X\r\nSet-Cookie: id=%s; Path=/",
+        b"HTTP/1.1 302 X\r\nLocation: /?token=%s",
+    ],
+)
+def test_secrets_are_taken_out_and_their_place_stays(head):
+    redacted = redact_head((head % SECRET) + b"\r\n\r\n")
+    assert SECRET not in redacted
+    assert b"[redacted-" in redacted
+    assert redacted.endswith(b"\r\n\r\n")
+    assert redacted.count(b"\r\n") == (head + b"\r\n\r\n").count(b"\r\n")
+
+
+def test_what_is_no_secret_stays_as_it_was():
+    head = b"GET /room?name=ada&tokens=3 HTTP/1.1\r\nHost:  x\r\nSec-WebSocket-Protocol: chat,v2\r\n\r\n"
+    assert redact_head(head).replace(b"chat, v2", b"chat,v2") == head
+
+
+def test_a_redacted_target_is_still_one_word():
+    assert b" " not in redact_target(b"/?token=abc")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_can_be_redacted_and_parsed(raw):
+    parse_head(redact_head(raw))

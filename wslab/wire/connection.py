@@ -1,0 +1,280 @@
+"""One connection's record: who, when, the handshake, the counters, and how it ended.
+
+A `Connection` is written by the tap on the transport (`wslab.server.tap`) and read by everybody. It
+holds no socket. Its states follow RFC 6455 section 4 and 7 as an observer sees them on the wire::
+
+    connecting --101 sent--> open --a close frame, either way--> closing --transport gone--> closed
+        |                      '------------- transport gone ---------------------------------^
+        '--another status--> refused
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from wslab.wire.frames import Opcode, close_fields, frame_length, parse_frame
+from wslab.wire.handshake import Head, parse_head
+from wslab.wire.recorder import RECEIVED, Recorder
+
+__all__ = ["Close", "Connection", "Flow", "State"]
+
+State = Literal["connecting", "open", "closing", "closed", "refused"]
+
+_CONTROL, _FIN = 0x08, 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How a connection ended, or is about to.
+
+    Attributes:
+        code: 1000–4999 as received or sent; 1005 for a close frame without a code; 1006 where the
+            transport ended without one (RFC 6455 section 7.1.5).
+        reason: text of the first close frame.
+        by: who sent the first close frame: "client", "server" or "".
+    """
+
+    code: int
+    reason: str = ""
+    by: str = ""
+
+
+class Flow:
+    """One direction of one connection: finds frame boundaries, counts, and hands frames on.
+
+    `feed` takes the stream's bytes in any chunking. The common chunk is exactly one frame and is
+    recorded as it came, without a copy; all else takes the slower path. Only the few header bytes
+    are looked at here: fields are read when somebody asks (`wslab.wire.frames.parse_frame`).
+
+    Attributes:
+        frames, messages, bytes: seen so far; a message is counted at its last fragment.
+        close: the first close frame, as (code, reason, time), or None.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_direction",
+        "_kept",
+        "_missing",
+        "_recorder",
+        "_total",
+        "bytes",
+        "close",
+        "frames",
+        "messages",
+    )
+
+    def __init__(self, connection: Connection, direction: int, recorder: Recorder) -> None:
+        self._connection = connection
+        self._direction = direction
+        self._recorder = recorder
+        self._kept = bytearray()  # the beginning of a frame that has not ended yet
+        self._missing = 0  # bytes of that frame still to come, once its length is known
+        self._total = 0  # its whole length, 0 while unknown
+        self.frames = 0
+        self.messages = 0
+        self.bytes = 0
+        self.close: tuple[int, str, float] | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        size = len(data)
+        if not self._kept and frame_length(data) == size and size <= self._recorder.snaplen:
+            self._frame(data, size)
+            return
+        position = 0
+        while position < size:
+            if self._kept:
+                position = self._continue(data, position)
+                continue
+            total = frame_length(data, position)
+            if total and total <= size - position:
+                keep = min(total, self._recorder.snaplen)
+                self._frame(bytes(data[position : position + keep]), total)
+                position += total
+            else:
+                self._total = total
+                position = self._begin(data, position)
+
+    def _begin(self, data: bytes, position: int) -> int:
+        """Keep the start of a frame that this chunk does not end."""
+        rest = len(data) - position
+        if not self._total:
+            self._kept += data[position:]
+            return len(data)
+        self._missing = self._total - rest
+        self._kept += data[position : position + self._recorder.snaplen]
+        return len(data)
+
+    def _continue(self, data: bytes, position: int) -> int:
+        """Add to the frame that is under way; returns where the next one starts."""
+        if not self._total:
+            self._kept.append(data[position])
+            self._total = frame_length(self._kept)
+            self._missing = self._total - len(self._kept)
+            position += 1
+        else:
+            taken = min(self._missing, len(data) - position)
+            room = max(0, self._recorder.snaplen - len(self._kept))
+            self._kept += data[position : position + min(taken, room)]
+            self._missing -= taken
+            position += taken
+        if self._total and not self._missing:
+            kept, total = bytes(self._kept), self._total
+            self._reset()
+            self._frame(kept, total)
+        return position
+
+    def _reset(self) -> None:
+        self._kept = bytearray()
+        self._missing = self._total = 0
+
+    def finish(self) -> None:
+        """The stream ended; a frame that was under way is recorded as far as it came."""
+        if self._kept:
+            arrived = self._total - self._missing if self._total else len(self._kept)
+            kept = bytes(self._kept)
+            self._reset()
+            self.bytes += arrived
+            self._recorder.append(self._connection, self._direction, arrived, kept)
+
+    def _frame(self, raw: bytes, wire_length: int) -> None:
+        self.frames += 1
+        self.bytes += wire_length
+        first = raw[0]
+        if first & _CONTROL:
+            if first & 0x0F == Opcode.CLOSE and self.close is None:
+                frame = parse_frame(raw)
+                code, reason = close_fields(frame.payload if frame else b"")
+                self.close = (code, reason, time.time())
+                self._connection.note_close(self._direction)
+        elif first & _FIN:
+            self.messages += 1
+        self._recorder.append(self._connection, self._direction, wire_length, raw)
+
+
+class Connection:
+    """What is known of one connection.
+
+    Attributes:
+        id: what people call it, such as ``"c3"``; `number` is its 3.
+        peer: the other end's address, ``host:port``.
+        via: the way in: "direct", "proxy", "tunnel" or "memory".
+        state: see the module's text.
+        opened_at, ended_at: seconds since the epoch; `ended_at` is 0 while it lives.
+        refusal, remedy: why the handshake was refused, and what would have worked; "" otherwise.
+        request, response: the handshake's heads as they were on the wire, redacted.
+        received, sent: counters of each direction, seen from the server.
+    """
+
+    __slots__ = (
+        "ended_at",
+        "first_closer",
+        "id",
+        "number",
+        "opened_at",
+        "peer",
+        "received",
+        "refusal",
+        "remedy",
+        "request",
+        "response",
+        "sent",
+        "state",
+        "via",
+    )
+
+    def __init__(self, number: int, peer: str, recorder: Recorder, via: str = "direct") -> None:
+        self.number = number
+        self.id = f"c{number}"
+        self.peer = peer
+        self.via = via
+        self.state: State = "connecting"
+        self.opened_at = time.time()
+        self.ended_at = 0.0
+        self.request = b""
+        self.response = b""
+        self.first_closer = ""
+        self.refusal = self.remedy = ""
+        self.received = Flow(self, RECEIVED, recorder)
+        self.sent = Flow(self, 1 - RECEIVED, recorder)
+
+    @property
+    def path(self) -> str:
+        """The request target's path, query included, redacted."""
+        return self.request_head.target
+
+    @property
+    def request_head(self) -> Head:
+        """The request's head, parsed."""
+        return parse_head(self.request)
+
+    @property
+    def response_head(self) -> Head:
+        """The response's head, parsed."""
+        return parse_head(self.response)
+
+    @property
+    def subprotocol(self) -> str:
+        """The subprotocol the server chose; "" for none."""
+        return self.response_head.get("sec-websocket-protocol")
+
+    @property
+    def close(self) -> Close | None:
+        """How it ended or is ending; None while it is open or was never opened."""
+        if self.first_closer:
+            first = self.received.close if self.first_closer == "client" else self.sent.close
+            assert first is not None
+            return Close(first[0], first[1], self.first_closer)
+        return Close(1006) if self.state == "closed" else None
+
+    def note_response(self, head: bytes, status: int) -> None:
+        """The server's answer to the handshake is complete."""
+        self.response = head
+        self.state = "open" if status == 101 else "refused"  # noqa: PLR2004 - Switching Protocols
+
+    def note_close(self, direction: int) -> None:
+        """The first close frame of one direction passed."""
+        if not self.first_closer:
+            self.first_closer = "client" if direction == RECEIVED else "server"
+            self.state = "closing"
+
+    def note_end(self) -> None:
+        """The transport is gone. Harmless when it is said twice."""
+        if self.ended_at:
+            return
+        self.received.finish()
+        self.sent.finish()
+        self.ended_at = time.time()
+        if self.state != "refused":
+            self.state = "closed"
+
+    def to_dict(self) -> dict[str, object]:
+        """Its table row, as plain values."""
+        close = self.close
+        return {
+            "id": self.id,
+            "state": self.state,
+            "peer": self.peer,
+            "path": self.path,
+            "via": self.via,
+            "messages_in": self.received.messages,
+            "messages_out": self.sent.messages,
+            "bytes_in": self.received.bytes,
+            "bytes_out": self.sent.bytes,
+            "code": close.code if close else None,
+            "reason": close.reason if close else "",
+            "closed_by": close.by if close else "",
+            "opened_at": self.opened_at,
+            "ended_at": self.ended_at or None,
+        }
+
+    def __repr__(self) -> str:
+        close = self.close
+        end = f" {close.code} by {close.by or 'nobody'}" if close else ""
+        return (
+            f"<Connection {self.id} {self.state}{end} {self.peer} {self.path}"
+            f" in {self.received.messages} out {self.sent.messages}>"
+        )

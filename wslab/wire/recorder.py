@@ -1,0 +1,98 @@
+"""The recorder: a ring of frames as they were on the wire, parsed when somebody looks.
+
+Theory of operation. One thread writes (the event loop's), any thread may read. A record is a plain
+tuple, appended in O(1) without a lock: storing a list item is atomic, and a reader copies the items
+it wants before it parses them. Two bounds hold at all times: the number of frames, and the bytes
+held (`budget`); the oldest record goes first. A frame longer than `snaplen` is kept up to there, and
+says so when it is parsed, since its record also has the length it had on the wire.
+
+Sequence numbers never repeat: a reader that remembers the last one it saw knows what it missed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wslab.wire.connection import Connection
+
+__all__ = ["RECEIVED", "SENT", "Record", "Recorder"]
+
+RECEIVED, SENT = 0, 1
+"""A frame's direction, seen from the server."""
+
+Record = tuple[int, int, "Connection", int, int, bytes]
+"""(sequence number, nanoseconds since the epoch, connection, direction, bytes on the wire, bytes kept)."""
+
+
+class Recorder:
+    """A bounded ring of frames.
+
+    Args:
+        frames: how many frames are kept (rounded up to a power of two).
+        budget: how many bytes are kept in all.
+        snaplen: how many bytes of one frame are kept.
+
+    Attributes:
+        begin: sequence number of the oldest frame kept.
+        end: sequence number that the next frame will get; `end - begin` frames are kept.
+        held: bytes kept now.
+        enabled: set to False to record nothing (counters go on).
+    """
+
+    __slots__ = ("_mask", "_ring", "begin", "budget", "enabled", "end", "held", "snaplen")
+
+    def __init__(self, *, frames: int = 65_536, budget: int = 64 * 2**20, snaplen: int = 64 * 2**10) -> None:
+        size = 1 << max(1, frames - 1).bit_length()
+        self._ring: list[Record | None] = [None] * size
+        self._mask = size - 1
+        self.begin = self.end = 0
+        self.held = 0
+        self.budget = budget
+        self.snaplen = snaplen
+        self.enabled = True
+
+    def append(self, connection: Connection, direction: int, wire_length: int, raw: bytes) -> None:
+        """Keep one frame. Called by the writing thread only."""
+        if not self.enabled:
+            return
+        seq = self.end
+        if seq - self.begin > self._mask:
+            self._evict()
+        self._ring[seq & self._mask] = (seq, time.time_ns(), connection, direction, wire_length, raw)
+        self.end = seq + 1
+        self.held += len(raw)
+        while self.held > self.budget and self.begin < seq:
+            self._evict()
+
+    def _evict(self) -> None:
+        index = self.begin & self._mask
+        oldest = self._ring[index]
+        self._ring[index] = None
+        self.begin += 1
+        if oldest is not None:
+            self.held -= len(oldest[5])
+
+    def get(self, seq: int) -> Record | None:
+        """The record numbered `seq`, or None where it is gone or not yet there."""
+        record = self._ring[seq & self._mask]
+        return record if record is not None and record[0] == seq else None
+
+    def records(self, start: int, stop: int) -> list[Record]:
+        """The records numbered `start` up to `stop` (exclusive) that are still kept, in order."""
+        ring, mask = self._ring, self._mask
+        wanted = range(max(start, self.begin), min(stop, self.end))
+        found = (ring[seq & mask] for seq in wanted)
+        return [record for record in found if record is not None and record[0] >= start]
+
+    def clear(self) -> None:
+        """Forget every frame; numbering goes on."""
+        while self.begin < self.end:
+            self._evict()
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def __repr__(self) -> str:
+        return f"<Recorder: {len(self)} of {self.end} frames kept, {self.held} bytes>"
