@@ -1,0 +1,8 @@
+"""One connection's life between the wire and the application. No socket, no server."""
+
+from __future__ import annotations
+
+from wslab.session.lifespan import Lifespan
+from wslab.session.session import EndpointInterrupted, Session, cut_reason
+
+__all__ = ["EndpointInterrupted", "Lifespan", "Session", "cut_reason"]
