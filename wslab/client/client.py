@@ -1,0 +1,224 @@
+"""A WebSocket client for cells: a real socket, awaited in the same loop that serves.
+
+It stands on the `websockets` library and adds what a lesson needs: `receive` that never loses a
+message to its time-out, and an end that says who closed first and with which code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+import websockets.asyncio.client
+from websockets import exceptions
+
+from wslab.errors import ConnectionClosed, ConnectionRefused, WaitTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+    from types import TracebackType
+
+__all__ = ["Client", "Connecting", "connect"]
+
+_NORMAL_ENDS = frozenset({1000, 1001})
+_BODY_SHOWN = 2000
+
+
+class Client:
+    """An open connection, seen from the client. Made by `connect` or `lab.connect`.
+
+    Attributes:
+        url: where it is connected to.
+        subprotocol: what the server chose; "" for none.
+    """
+
+    def __init__(self, url: str, connection: websockets.asyncio.client.ClientConnection) -> None:
+        self.url = url
+        self._connection = connection
+        self.subprotocol = str(connection.subprotocol or "")
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message: str as text, bytes as binary.
+
+        Returning means that the operating system took the bytes, not that they arrived.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+        """
+        try:
+            await self._connection.send(message)
+        except exceptions.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def send_json(self, value: Any) -> None:
+        """Send `value` as JSON text."""
+        await self.send(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+
+    async def receive(self, timeout: float | None = None) -> str | bytes:
+        """The next message: str for text, bytes for binary.
+
+        Args:
+            timeout: seconds to wait at most; the message that comes later is not lost, it is what the
+                next call returns.
+
+        Raises:
+            ConnectionClosed: the connection has ended, and every message before that was received.
+            WaitTimeoutError: nothing came in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connection.recv()
+        except TimeoutError:
+            raise WaitTimeoutError(
+                f"Expected a message within {timeout} s, none came.",
+                remedy="Look at lab.frames for what was sent, and at the endpoint for what it waits for.",
+            ) from None
+        except exceptions.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def receive_json(self, timeout: float | None = None) -> Any:
+        """The next message, parsed as JSON.
+
+        Raises:
+            json.JSONDecodeError: it is not JSON.
+        """
+        return json.loads(await self.receive(timeout))
+
+    async def ping(self, timeout: float | None = 5.0) -> float:
+        """Send a ping and wait for its pong (RFC 6455 section 5.5.2); the round trip in seconds.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+            WaitTimeoutError: no pong came in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return float(await (await self._connection.ping()))
+        except TimeoutError:
+            raise WaitTimeoutError(f"Expected a pong within {timeout} s, none came.") from None
+        except exceptions.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame and wait for the answer. Harmless when the connection has ended.
+
+        Args:
+            code: 1000, 1001, 1003, 1007–1014 or 3000–4999 (RFC 6455 section 7.4).
+            reason: at most 123 bytes of UTF-8.
+        """
+        await self._connection.close(code, reason)
+
+    @property
+    def closed(self) -> ConnectionClosed | None:
+        """How the connection ended, or None while it is open."""
+        connection = self._connection
+        if connection.close_code is None:
+            return None
+        protocol = connection.protocol
+        return _closed(protocol.close_exc)
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self._messages()
+
+    async def _messages(self) -> AsyncIterator[str | bytes]:
+        while True:
+            try:
+                message = await self.receive()
+            except ConnectionClosed as error:
+                if error.code in _NORMAL_ENDS:
+                    return
+                raise
+            yield message
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        closed = self.closed
+        state = f"closed {closed.code} by {closed.by or 'nobody'}" if closed else "open"
+        return f"<Client {self.url.partition('?')[0]} {state}>"
+
+
+class Connecting:
+    """What `connect` returns: ``await`` it, or use it with ``async with``."""
+
+    def __init__(self, make: Callable[[], Awaitable[Client]]) -> None:
+        self._make = make
+        self._client: Client | None = None
+
+    def __await__(self) -> Generator[Any, None, Client]:
+        return self._make().__await__()
+
+    async def __aenter__(self) -> Client:
+        self._client = await self._make()
+        return self._client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._client is not None
+        await self._client.close()
+
+
+def connect(
+    url: str,
+    *,
+    subprotocols: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+) -> Connecting:
+    """Open a connection to `url`.
+
+    Args:
+        url: ``ws://…`` or ``wss://…``.
+        subprotocols: offered, most wanted first.
+        headers: further request headers, which a browser could not set.
+        timeout: seconds the opening handshake may take.
+
+    Raises:
+        ConnectionRefused: (when awaited) the server answered with another status than 101.
+        WaitTimeoutError: (when awaited) the handshake took too long.
+        OSError: (when awaited) nothing listens there.
+    """
+    return Connecting(lambda: _open(url, subprotocols, headers, timeout))
+
+
+async def _open(
+    url: str, subprotocols: Sequence[str], headers: Mapping[str, str] | None, timeout: float
+) -> Client:
+    offered = [websockets.Subprotocol(name) for name in subprotocols] or None
+    try:
+        connection = await websockets.asyncio.client.connect(
+            url,
+            subprotocols=offered,
+            additional_headers=headers,
+            compression=None,  # a lesson's frames should be readable; deflate is a lesson of its own
+            proxy=None,  # HTTP_PROXY must not carry a connection to this machine elsewhere
+            ping_interval=None,  # the server pings; a second heartbeat would clutter the record
+            open_timeout=timeout,
+            close_timeout=2.0,
+            max_size=None,
+        )
+    except exceptions.InvalidStatus as error:
+        body = (error.response.body or b"")[:_BODY_SHOWN].decode("utf-8", "replace")
+        raise ConnectionRefused(error.response.status_code, body) from None
+    except TimeoutError:
+        raise WaitTimeoutError(
+            f"Expected the opening handshake within {timeout} s, it did not end.",
+            remedy="A blocked cell or endpoint holds the loop that should answer.",
+        ) from None
+    return Client(url, connection)
+
+
+def _closed(error: exceptions.ConnectionClosed) -> ConnectionClosed:
+    received, sent = error.rcvd, error.sent
+    if received is None:
+        return ConnectionClosed(1006, "", "client" if sent is not None else "")
+    by = "server" if sent is None or error.rcvd_then_sent else "client"
+    return ConnectionClosed(received.code, received.reason, by)

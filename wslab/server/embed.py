@@ -1,0 +1,198 @@
+"""uvicorn inside a loop that already runs, without its process manners.
+
+As uvicorn is meant to be run, a busy port ends the process, SIGINT and SIGTERM become its own, and a
+handler that does not return holds the stop for ever. In a kernel each of these costs the user's work.
+So: the socket is bound here (an error is raised in the caller), `startup` and `main_loop` are called
+instead of `serve` (no signal handler), the lifespan is ours (`wslab.session.Lifespan`), and `stop`
+ends within its limits whatever the handlers do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from wslab.errors import PortInUseError, WSLabError
+from wslab.events import Notice
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from wslab.journal import Journal
+
+__all__ = ["IMPLEMENTATIONS", "EmbeddedServer", "bind"]
+
+IMPLEMENTATIONS = {"websockets-sansio": "websockets", "wsproto": "wsproto"}
+"""uvicorn's WebSocket implementations that can serve, and the package each needs."""
+
+GRACE = 1.0
+"""Seconds that connections get to finish their close handshake before their endpoints are cancelled."""
+
+_STOP_LIMIT = 2.0  # seconds for uvicorn's whole shutdown, its own waits included
+_BACKLOG = 2048
+
+
+def bind(host: str, port: int, *, prefer: int = 0) -> socket.socket:
+    """A listening-ready TCP socket.
+
+    Args:
+        host: address to bind.
+        port: port to bind; 0 takes `prefer` if it is free, else any free port.
+        prefer: the port this lab had before.
+
+    Raises:
+        PortInUseError: the address is taken or not ours to bind.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in dict.fromkeys([port or prefer, port]):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        if sys.platform != "win32":
+            # A port whose last connections are in TIME_WAIT may be bound again; on Windows the same
+            # option would let two programs share one port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, candidate))
+            sock.listen(_BACKLOG)  # SO_REUSEADDR lets a bind succeed that only listening finds taken
+        except OSError as error:
+            sock.close()
+            if candidate != port:
+                continue
+            raise PortInUseError(
+                f"Expected {host}:{port} to be free, but binding it failed: {error.strerror or error}.",
+                remedy="Leave out `port` to get a free one, or stop the program that holds it.",
+            ) from error
+        sock.setblocking(False)
+        return sock
+    raise AssertionError("unreachable: the last candidate returns or raises")
+
+
+class _JournalHandler(logging.Handler):
+    """uvicorn's warnings, told in the journal instead of on whatever cell's stderr."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(logging.WARNING)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "returned without completing handshake" in record.msg:
+            return  # said after every denial response too; the session tells the real cases
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._journal.publish(Notice(level=level, text=f"uvicorn: {record.getMessage()}"))
+
+
+class EmbeddedServer:
+    """One uvicorn server on one socket in the running loop.
+
+    Args:
+        app: the ASGI application, lifespan not included.
+        sock: a bound socket (`bind`).
+        http: the ``http=`` protocol class.
+        ws: a name from `IMPLEMENTATIONS`.
+        journal: where the server's own warnings are told.
+        max_message: bytes of the largest message accepted (RFC 6455 close code 1009 above it).
+
+    Raises:
+        WSLabError: `ws` names no implementation, or one that is not installed.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        sock: socket.socket,
+        *,
+        http: type[asyncio.Protocol],
+        ws: str,
+        journal: Journal,
+        max_message: int = 2**20,
+    ) -> None:
+        if ws not in IMPLEMENTATIONS:
+            names = " or ".join(map(repr, IMPLEMENTATIONS))
+            raise WSLabError(f"Expected ws={names}, got {ws!r}.")
+        if find_spec(IMPLEMENTATIONS[ws]) is None:
+            raise WSLabError(
+                f"Expected the package {IMPLEMENTATIONS[ws]!r} for ws={ws!r}, it is not installed.",
+                remedy=f"Run: pip install {IMPLEMENTATIONS[ws]}",
+            )
+        self._socket = sock
+        self._journal = journal
+        self._handler = _JournalHandler(journal)
+        access = logging.getLogger("uvicorn.access")
+        self._access_before = (list(access.handlers), access.propagate)
+        config = uvicorn.Config(
+            app,
+            http=http,
+            ws=ws,
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws_max_size=max_message,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=int(GRACE),
+        )
+        config.load()
+        self._server = uvicorn.Server(config)
+        self._loop_task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port bound."""
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The tasks that serve connections now."""
+        return set(self._server.server_state.tasks)
+
+    async def start(self) -> None:
+        """Accept connections; returns when the socket is served."""
+        logging.getLogger("uvicorn.error").addHandler(self._handler)
+        config = self._server.config
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[self._socket])
+        self._loop_task = asyncio.create_task(self._server.main_loop(), name="wslab uvicorn")
+
+    async def stop(self) -> int:
+        """Close every connection with 1012 (service restart) and end, within about two seconds.
+
+        Returns:
+            How many endpoints did not end and were abandoned.
+        """
+        server = self._server
+        server.should_exit = True
+        if self._loop_task is not None:
+            await asyncio.wait([self._loop_task])
+            try:
+                async with asyncio.timeout(_STOP_LIMIT):
+                    await server.shutdown(sockets=[self._socket])
+            except TimeoutError:
+                self._journal.publish(Notice(level="warning", text="uvicorn's shutdown took too long."))
+        self._socket.close()
+        self._abort()
+        left = [task for task in server.server_state.tasks if not task.done()]
+        self._restore_logging()
+        return len(left)
+
+    def close_now(self) -> None:
+        """Tell every client 1012 at once, without a loop that runs (the interpreter ends)."""
+        for connection in list(self._server.server_state.connections):
+            connection.shutdown()
+        self._socket.close()
+
+    def _abort(self) -> None:
+        for connection in list(self._server.server_state.connections):
+            transport = connection.transport
+            if transport is not None:
+                transport.abort()
+
+    def _restore_logging(self) -> None:
+        logging.getLogger("uvicorn.error").removeHandler(self._handler)
+        access = logging.getLogger("uvicorn.access")
+        access.handlers, access.propagate = self._access_before
