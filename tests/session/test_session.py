@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from wslab.errors import WSLabError
 from wslab.events import EndpointFailed, Notice
 from wslab.journal import Journal, lab_extension
-from wslab.session import EndpointInterrupted, Session, cut_reason
+from wslab.session import EndpointInterrupted, Session
 from wslab.wire import Connection, Recorder
 
 
@@ -245,10 +245,3 @@ async def test_the_scope_carries_the_journal_and_the_id():
     _, _, journal = await run(endpoint, connection=Connection(7, "a", Recorder()))
     assert seen[0].connection == "c7"
     assert seen[0].journal is journal
-
-
-@pytest.mark.parametrize("length", [0, 61, 62, 123, 124, 400])
-def test_reasons_are_cut_at_a_character(length):
-    cut = cut_reason("é" * length)
-    assert len(cut.encode()) <= 123
-    assert set(cut) <= {"é"}

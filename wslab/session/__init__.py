@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from wslab.session.lifespan import Lifespan
-from wslab.session.session import EndpointInterrupted, Session, cut_reason
+from wslab.session.session import EndpointInterrupted, Session
 
-__all__ = ["EndpointInterrupted", "Lifespan", "Session", "cut_reason"]
+__all__ = ["EndpointInterrupted", "Lifespan", "Session"]

@@ -29,6 +29,7 @@ from starlette.websockets import WebSocketDisconnect
 from wslab.errors import WSLabError
 from wslab.events import EndpointFailed, Notice
 from wslab.journal import Journal, LabExtension
+from wslab.wire.close_codes import cut_reason
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,11 +38,7 @@ if TYPE_CHECKING:
 
     from wslab.wire import Connection
 
-__all__ = ["EndpointInterrupted", "Session", "cut_reason"]
-
-MAX_REASON = 123
-"""Bytes of UTF-8 that fit beside the code in a close frame (RFC 6455 section 5.5)."""
-
+__all__ = ["EndpointInterrupted", "Session"]
 
 _FRAMEWORK = frozenset({"wslab", "starlette", "fastapi", "contextlib", "anyio"})
 """Packages between the server and an endpoint: their frames tell a reader of a traceback nothing."""
@@ -52,16 +49,6 @@ class EndpointInterrupted(BaseException):
 
     Not an `Exception`, so that an endpoint's ``except Exception`` does not keep the kernel held.
     """
-
-
-def cut_reason(reason: str) -> str:
-    """`reason` cut at a character's end to the 123 bytes a close frame can carry.
-
-    Example:
-        >>> len(cut_reason("é" * 100).encode())
-        122
-    """
-    return reason.encode()[:MAX_REASON].decode("utf-8", "ignore")
 
 
 class Session:

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from wslab.wire.close_codes import CLOSE_CODES, check_close, cut_reason, name_close_code
+
+
+@pytest.mark.parametrize("length", [0, 61, 62, 123, 124, 400])
+@pytest.mark.parametrize("character", ["a", "é", "€", "😀", "\ud800"])
+def test_reasons_are_cut_at_a_character(length, character):
+    cut = cut_reason(character * length)
+    assert len(cut.encode()) <= 123
+    assert len(set(cut)) <= 1
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])
+def test_codes_an_endpoint_may_send(code):
+    assert check_close(code, "é" * 61) == ""
+
+
+@pytest.mark.parametrize(
+    "code", [0, 999, 1002, 1004, 1005, 1006, 1015, 1016, 2999, 5000, -1, True, "1000", 1e3, None]
+)
+def test_codes_that_it_may_not(code):
+    assert check_close(code, "").startswith("Expected a close code")
+
+
+@pytest.mark.parametrize("reason", ["é" * 62, "\ud800", b"bytes", None, 5])
+def test_reasons_that_no_close_frame_carries(reason):
+    assert check_close(1000, reason).startswith("Expected ")
+
+
+def test_names():
+    assert name_close_code(1006) == "1006 (abnormal closure)"
+    assert name_close_code(4321) == "4321"
+    assert all(1000 <= code <= 1015 for code in CLOSE_CODES)
