@@ -1,0 +1,146 @@
+import threading
+
+import anyio
+import pytest
+
+from wslab.asgi.dependencies import Dependency, Depends, context_factory
+from wslab.errors import EndpointError
+
+
+def test_depends_keeps_what_was_said():
+    assert Depends(len) == Dependency(len, use_cache=True)
+    assert Depends(len, use_cache=False) == Dependency(len, use_cache=False)
+    assert Depends() == Dependency(None)
+
+
+@pytest.mark.parametrize("mistake", [5, "get_user", object()])
+def test_depends_on_something_that_cannot_be_called(mistake):
+    with pytest.raises(EndpointError, match="without calling it"):
+        Depends(mistake)
+
+
+def test_only_what_yields_needs_a_context():
+    async def coroutine(): ...
+
+    assert context_factory(coroutine) is None
+    assert context_factory(len) is None
+    assert context_factory(dict) is None
+
+
+async def test_a_generator_runs_in_threads_around_its_value():
+    threads = []
+
+    def generator(size):
+        threads.append(threading.get_ident())
+        yield size
+        threads.append(threading.get_ident())
+
+    async with context_factory(generator)(size=3) as value:
+        assert value == 3
+        assert len(threads) == 1
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_a_generator_sees_the_error_and_may_answer_with_another(asynchronous):
+    def generator():
+        try:
+            yield
+        except KeyError as error:
+            raise LookupError("translated") from error
+
+    async def async_generator():
+        try:
+            yield
+        except KeyError as error:
+            raise LookupError("translated") from error
+
+    factory = context_factory(async_generator if asynchronous else generator)
+    with pytest.raises(LookupError, match="translated"):
+        async with factory():
+            raise KeyError("x")
+    with pytest.raises(ZeroDivisionError):
+        async with factory():
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_a_generator_may_swallow_the_error(asynchronous):
+    seen = []
+
+    def generator():
+        try:
+            yield
+        except KeyError as error:
+            seen.append(error)
+
+    async def async_generator():
+        try:
+            yield
+        except KeyError as error:
+            seen.append(error)
+
+    async with context_factory(async_generator if asynchronous else generator)():
+        raise KeyError("x")
+    assert len(seen) == 1
+
+
+async def test_the_teardown_of_a_generator_outlives_cancellation():
+    ended = []
+
+    def generator():
+        yield
+        ended.append("never")
+
+    def careful():
+        try:
+            yield
+        finally:
+            ended.append("done")
+
+    for function in (generator, careful):
+        with anyio.CancelScope() as scope:
+            async with context_factory(function)():
+                scope.cancel()
+                await anyio.sleep_forever()
+    assert ended == ["done"]
+
+
+async def test_teardown_does_not_wait_for_the_pool_whose_threads_wait_for_it():
+    free = threading.Event()
+
+    def generator():
+        yield
+        free.set()
+
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    async with context_factory(generator)(), anyio.create_task_group() as tasks:
+        for _ in range(int(limiter.total_tokens)):
+            tasks.start_soon(anyio.to_thread.run_sync, free.wait)
+        await anyio.wait_all_tasks_blocked()
+        assert limiter.available_tokens == 0
+        context = context_factory(generator)
+        # A second generator ends while every thread waits: its own limiter lets it.
+        await _leave_while_full(context, limiter)
+    assert free.is_set()
+
+
+async def _leave_while_full(context, limiter):
+    limiter.total_tokens += 1  # one thread to enter with
+    manager = context()
+    await manager.__aenter__()
+    limiter.total_tokens -= 1
+    await manager.__aexit__(None, None, None)
+
+
+async def test_an_instance_that_yields_keeps_its_attributes_to_itself():
+    class Pool:
+        def __init__(self):
+            self.__name__ = 5  # would upset functools.wraps, were it asked to copy it
+
+        async def __call__(self):
+            yield "connection"
+
+    async with context_factory(Pool())() as value:
+        assert value == "connection"

@@ -1,0 +1,298 @@
+"""Where a parameter's value is read from: `Path`, `Query`, `Header` and `Cookie`.
+
+A marker is a plain frozen value: it says what was declared and does nothing. `wslab.asgi.parameters`
+turns it, together with the parameter's annotation, into something that reads and validates.
+
+The four public names are functions that return `Any`, so that ``limit: int = Query(10)`` type-checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
+
+from wslab.errors import EndpointError
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "INVALID",
+    "Constraints",
+    "Cookie",
+    "CookieParam",
+    "Header",
+    "HeaderParam",
+    "Param",
+    "Path",
+    "PathParam",
+    "Query",
+    "QueryParam",
+]
+
+
+class _Invalid:
+    def __repr__(self) -> str:
+        return "INVALID"
+
+
+INVALID = _Invalid()  # stands where a value could not be had; None may be a value
+
+
+class Constraints(TypedDict, total=False):
+    """What a value must satisfy, in the words of `pydantic.Field`.
+
+    `gt`, `ge`, `lt`, `le` bound a number and `multiple_of` divides it; `min_length` and `max_length`
+    count characters, or the elements of a list; `pattern` is a regular expression that a text must
+    match; `strict` refuses a value of another type instead of converting it.
+    """
+
+    gt: float
+    ge: float
+    lt: float
+    le: float
+    multiple_of: float
+    min_length: int
+    max_length: int
+    pattern: str | re.Pattern[str]
+    strict: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """What was declared about one parameter.
+
+    Attributes:
+        source: the first element of an error's `loc`.
+        attribute: the attribute of the connection that holds the values.
+        default: used when the client sends nothing; `...` makes the parameter required.
+        default_factory: called for a default instead, once for each connection.
+        alias: the name on the wire, when it differs from the parameter's.
+        constraints: keywords for `pydantic.Field`.
+    """
+
+    source: ClassVar[str]
+    attribute: ClassVar[str]
+
+    default: Any = ...
+    default_factory: Callable[[], Any] | None = None
+    alias: str | None = None
+    title: str | None = None
+    description: str | None = None
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.default is not ... and self.default_factory is not None:
+            raise EndpointError(
+                f"Expected a default or a default_factory for a {self.source} parameter, got both.",
+                remedy="Keep one of them.",
+            )
+
+    @property
+    def required(self) -> bool:
+        """Whether the client must send a value."""
+        return self.default is ... and self.default_factory is None
+
+    def key(self, name: str) -> str:
+        """The name on the wire of the parameter called `name`."""
+        return self.alias or name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathParam(Param):
+    """A variable of the route's path."""
+
+    source = "path"
+    attribute = "path_params"
+
+    def __post_init__(self) -> None:
+        if self.default is not ... or self.default_factory is not None:
+            raise EndpointError(
+                f"Expected no default in Path(), got {self.default!r}.",
+                remedy="A path variable is always there: leave the default out.",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryParam(Param):
+    """A part of the query string."""
+
+    source = "query"
+    attribute = "query_params"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderParam(Param):
+    """A header of the opening handshake."""
+
+    source = "header"
+    attribute = "headers"
+
+    convert_underscores: bool = True
+
+    def key(self, name: str) -> str:
+        """The header's name: `user_agent` reads ``user-agent`` unless an alias says otherwise."""
+        return self.alias or (name.replace("_", "-") if self.convert_underscores else name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CookieParam(Param):
+    """A cookie of the opening handshake."""
+
+    source = "cookie"
+    attribute = "cookies"
+
+
+def _checked(marker: str, constraints: Constraints) -> dict[str, Any]:
+    unknown = sorted(constraints.keys() - Constraints.__annotations__.keys())
+    if unknown:
+        raise EndpointError(
+            f"{marker}() got the unknown keyword {unknown[0]!r}.",
+            remedy=f"Known constraints: {', '.join(Constraints.__annotations__)}.",
+        )
+    return {name: value for name, value in constraints.items() if value is not None}
+
+
+def Path(  # noqa: N802 - the name that FastAPI's users know
+    default: Any = ...,
+    *,
+    alias: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    **constraints: Unpack[Constraints],
+) -> Any:
+    """Declare a variable of the path.
+
+    Args:
+        default: nothing or `...`: a path variable is always there.
+        alias: the variable's name in the path, when the parameter is called otherwise.
+        title: a name for people.
+        description: what the value means.
+        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+
+    Raises:
+        EndpointError: a default is given, or a keyword is unknown.
+
+    Example:
+        >>> async def room(ws, number: int = Path(ge=1, le=99)): ...
+    """
+    return PathParam(
+        default=default,
+        alias=alias,
+        title=title,
+        description=description,
+        constraints=_checked("Path", constraints),
+    )
+
+
+def Query(  # noqa: N802 - the name that FastAPI's users know
+    default: Any = ...,
+    *,
+    default_factory: Callable[[], Any] | None = None,
+    alias: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    **constraints: Unpack[Constraints],
+) -> Any:
+    """Declare a query parameter; one annotated as a list collects every occurrence of its name.
+
+    Args:
+        default: used when the query lacks the name; without one the parameter is required. It is not
+            validated, as in FastAPI.
+        default_factory: called for a default instead, once for each connection.
+        alias: the name in the query, when the parameter is called otherwise.
+        title: a name for people.
+        description: what the value means.
+        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+
+    Raises:
+        EndpointError: both a default and a default_factory are given, or a keyword is unknown.
+
+    Example:
+        >>> async def echo(ws, shout: bool = Query(False), tag: list[str] = Query([], max_length=3)): ...
+    """
+    return QueryParam(
+        default=default,
+        default_factory=default_factory,
+        alias=alias,
+        title=title,
+        description=description,
+        constraints=_checked("Query", constraints),
+    )
+
+
+def Header(  # noqa: N802 - the name that FastAPI's users know
+    default: Any = ...,
+    *,
+    default_factory: Callable[[], Any] | None = None,
+    alias: str | None = None,
+    convert_underscores: bool = True,
+    title: str | None = None,
+    description: str | None = None,
+    **constraints: Unpack[Constraints],
+) -> Any:
+    """Declare a header of the opening handshake.
+
+    A page in a browser can set no header of a WebSocket but ``Sec-WebSocket-Protocol``; other clients
+    can set any.
+
+    Args:
+        default: used when the header is missing; without one the parameter is required.
+        default_factory: called for a default instead, once for each connection.
+        alias: the header's name, when it is not the parameter's.
+        convert_underscores: whether the parameter `user_agent` reads the header ``user-agent``.
+        title: a name for people.
+        description: what the value means.
+        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+
+    Raises:
+        EndpointError: both a default and a default_factory are given, or a keyword is unknown.
+
+    Example:
+        >>> async def chat(ws, user_agent: str = Header("")): ...
+    """
+    return HeaderParam(
+        default=default,
+        default_factory=default_factory,
+        alias=alias,
+        convert_underscores=convert_underscores,
+        title=title,
+        description=description,
+        constraints=_checked("Header", constraints),
+    )
+
+
+def Cookie(  # noqa: N802 - the name that FastAPI's users know
+    default: Any = ...,
+    *,
+    default_factory: Callable[[], Any] | None = None,
+    alias: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    **constraints: Unpack[Constraints],
+) -> Any:
+    """Declare a cookie of the opening handshake.
+
+    Args:
+        default: used when the cookie is missing; without one the parameter is required.
+        default_factory: called for a default instead, once for each connection.
+        alias: the cookie's name, when it is not the parameter's.
+        title: a name for people.
+        description: what the value means.
+        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+
+    Raises:
+        EndpointError: both a default and a default_factory are given, or a keyword is unknown.
+
+    Example:
+        >>> async def chat(ws, session: str | None = Cookie(None)): ...
+    """
+    return CookieParam(
+        default=default,
+        default_factory=default_factory,
+        alias=alias,
+        title=title,
+        description=description,
+        constraints=_checked("Cookie", constraints),
+    )
