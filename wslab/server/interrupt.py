@@ -2,13 +2,21 @@
 
 ipykernel ignores SIGINT while no cell runs and, while a cell awaits, asks the loop to cancel it:
 neither helps when the loop itself is held by an endpoint that never yields. The handler put in front
-here looks at the stack it interrupted: if an endpoint is on it, the endpoint is freed by an
-`EndpointInterrupted`; else whoever had the signal before gets it, and the button does what it always
-did. Nothing is touched outside of an ipykernel's main thread.
+here looks at the stack it interrupted. Without an endpoint on it, whoever had the signal before gets it,
+and the button does what it always did.
+
+With one, the press may still be meant for a cell, and the endpoint be at work by chance only. So the
+press waits for the loop's next turn and is passed on there; if that turn does not come within `HELD`
+seconds, the endpoint holds the loop, and is freed by an `EndpointInterrupted`. It is never raised inside
+asyncio's own code, which would take it for a broken socket: the next moment is tried instead.
+
+Nothing is touched outside of an ipykernel's main thread.
 """
 
 from __future__ import annotations
 
+import _thread
+import asyncio
 import signal
 import sys
 import threading
@@ -21,24 +29,88 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ["InterruptGuard"]
+__all__ = ["HELD", "InterruptGuard"]
 
+HELD = 0.2
+"""Seconds after which a loop that has not turned counts as held."""
+
+_AGAIN = 0.002  # seconds until the next try, where the first fell into asyncio's own code
 _ENDPOINT = run_endpoint.__code__
+
+
+class _Press:
+    """One press of the button that found an endpoint at work."""
+
+    def __init__(self) -> None:
+        self.settled = False
+        self.reminding = False  # a signal of our own is on its way
+
+    def remind(self, after: float) -> None:
+        """Send the signal again in `after` seconds, unless the press is settled by then."""
+        timer = threading.Timer(after, self._send)
+        timer.daemon = True
+        timer.start()
+
+    def _send(self) -> None:
+        if self.settled:
+            return
+        self.reminding = True
+        main = threading.main_thread().ident
+        if hasattr(signal, "pthread_kill") and main is not None:
+            signal.pthread_kill(main, signal.SIGINT)  # wakes a blocking call, too
+        else:
+            _thread.interrupt_main()
 
 
 class _Handler:
     """A SIGINT handler that frees endpoints and passes everything else on to `previous`."""
 
-    def __init__(self, previous: Any) -> None:
+    pending: _Press | None = None  # one for all handlers: cells come and go between two signals
+
+    def __init__(self, previous: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.previous = previous
+        self._loop = loop
 
     def __call__(self, number: int, frame: FrameType | None) -> Any:
-        below = frame
-        while below is not None:
-            if below.f_code is _ENDPOINT:
+        at_work, in_asyncio = _look(frame)
+        press = _Handler.pending
+        ours = press is not None and press.reminding
+        if press is not None:
+            press.reminding = False
+        if press is not None and press.settled and ours:
+            return None  # it was settled while the reminder was on its way: nobody pressed again
+        if press is not None and not press.settled:
+            if at_work and not in_asyncio:
+                press.settled = True
                 raise EndpointInterrupted("The interrupt ended this endpoint.")
-            below = below.f_back
+            press.remind(_AGAIN)
+            return None
+        if not at_work:
+            return self._pass_on(number, frame)
+        press = _Handler.pending = _Press()
+        self._loop.call_soon_threadsafe(self._turned, press, number)
+        press.remind(HELD)
+        return None
+
+    def _turned(self, press: _Press, number: int) -> None:
+        """The loop turns: the press was not for an endpoint."""
+        if not press.settled:
+            press.settled = True
+            self._pass_on(number, None)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> Any:
         return self.previous(number, frame) if callable(self.previous) else None
+
+
+def _look(frame: FrameType | None) -> tuple[bool, bool]:
+    """Whether an endpoint is on the stack, and whether asyncio's own code is above it."""
+    in_asyncio = False
+    while frame is not None:
+        if frame.f_code is _ENDPOINT:
+            return True, in_asyncio
+        in_asyncio = in_asyncio or frame.f_globals.get("__name__", "").startswith("asyncio.")
+        frame = frame.f_back
+    return False, False
 
 
 def _unwrap(handler: Any) -> Any:
@@ -55,6 +127,7 @@ class InterruptGuard:
 
     def __init__(self) -> None:
         self._shell: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._before_cell: Callable[..., None] | None = None
 
     def install(self) -> None:
@@ -65,12 +138,12 @@ class InterruptGuard:
         if self._shell is not None or not in_main or not hasattr(shell, "kernel"):
             return
         self._shell = shell
+        self._loop = loop = asyncio.get_running_loop()
         self._wrap_current()
         # ipykernel puts back `saved_sigint_handler` when a cell has ended: that is the idle handler.
         kernel = shell.kernel
-        kernel.saved_sigint_handler = _Handler(
-            _unwrap(getattr(kernel, "saved_sigint_handler", signal.SIG_IGN))
-        )
+        idle = getattr(kernel, "saved_sigint_handler", signal.SIG_IGN)
+        kernel.saved_sigint_handler = _Handler(_unwrap(idle), loop)
 
         def before_cell(*_: object) -> None:
             self._wrap_current()
@@ -79,11 +152,11 @@ class InterruptGuard:
         shell.events.register("pre_run_cell", before_cell)
 
     def _wrap_current(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or self._loop is None:
             return  # a subshell's cell: its interrupts are not ours
         current = signal.getsignal(signal.SIGINT)
         if not isinstance(current, _Handler):
-            signal.signal(signal.SIGINT, _Handler(current))
+            signal.signal(signal.SIGINT, _Handler(current, self._loop))
 
     def remove(self) -> None:
         """Put back what was there."""
