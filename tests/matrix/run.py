@@ -1,0 +1,136 @@
+"""Run the kernel and unit tests on other Pythons, ipykernels and hosts, each in its own environment.
+
+    python tests/matrix/run.py               every row
+    python tests/matrix/run.py py312 py313   the rows whose names contain one of these
+
+An interpreter that is not on this machine is a skip, named at the end. Under `CI=true` it is an error when
+no Python from 3.12 up was found at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+UNIT_TESTS = ("asgi", "wire", "session", "client", "server", "rooms", "feeds")  # fast, no kernel
+NEITHER_SLOW_NOR_KERNEL = "not kernel and not e2e and not soak and not packaging"
+TEST_TOOLS = {"fastapi", "httpx2", "hypothesis", "nbclient", "pytest", "pytest-asyncio", "pytest-timeout"}
+
+
+class Row(NamedTuple):
+    """One environment.
+
+    Attributes:
+        name: names the environment's folder, `.venv-matrix-NAME`.
+        python: the interpreter's major and minor version.
+        requirements: what is installed beside the checkout. A host (Notebook, Voilà) is a row that names it.
+        kernel_tests: folders run with `-m kernel`.
+        unit_tests: folders run without kernels and browsers.
+    """
+
+    name: str
+    python: tuple[int, int]
+    requirements: tuple[str, ...]
+    kernel_tests: tuple[str, ...] = ("tests/kernel",)
+    unit_tests: tuple[str, ...] = tuple(f"tests/{name}" for name in UNIT_TESTS)
+
+
+ROWS = (
+    Row("py311-ipykernel701", (3, 11), ("ipykernel==7.0.1",)),  # what mybinder.org's base image has
+    Row("py311-ipykernel6", (3, 11), ("ipykernel==6.31.0",)),  # the last before kernels had subshells
+    Row("py312", (3, 12), ("ipykernel",)),
+    Row("py313", (3, 13), ("ipykernel",)),
+)
+
+
+def find_interpreter(version: tuple[int, int]) -> str | None:
+    """An interpreter of that version with venv: this one, on PATH, or among pyenv's."""
+    name = "python{}.{}".format(*version)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    installed = sorted(pyenv.glob("versions/{}.{}*/bin/python".format(*version)), reverse=True)
+    for candidate in (sys.executable, shutil.which(name), *map(str, installed)):
+        # A pyenv shim of a version that is not selected is on PATH and does not run: each one is tried.
+        if candidate is None:
+            continue
+        code = "import sys, venv, ensurepip; print(sys.version_info[:2])"
+        tried = subprocess.run([candidate, "-c", code], capture_output=True, text=True, check=False)
+        if tried.stdout.strip() == str(version):
+            return candidate
+    return None
+
+
+def tool_requirements() -> list[str]:
+    """The part of the test group that kernel and unit tests use, with its bounds: no browser, no image."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        group = tomllib.load(file)["dependency-groups"]["test"]
+    return [line for line in group if re.split(r"[^\w-]", line)[0] in TEST_TOOLS]
+
+
+def environment(row: Row, interpreter: str) -> Path:
+    """Make the row's environment, or find it as an earlier run left it; returns its Python."""
+    folder = ROOT / f".venv-matrix-{row.name}"
+    python = folder / "bin" / "python"
+    requirements = ["-e", f"{ROOT}[nats]", *tool_requirements(), *row.requirements]
+    project = (ROOT / "pyproject.toml").read_bytes()
+    wanted = hashlib.sha256(project + "\n".join([interpreter, *requirements]).encode()).hexdigest()
+    stamp = folder / ".requirements"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        print(f"matrix: installing into {folder.name}: wslab, its test tools, {', '.join(row.requirements)}")
+        sys.stdout.flush()
+        subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *requirements], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+def run(row: Row, interpreter: str) -> bool:
+    """Run the row's tests; True when all passed."""
+    python = environment(row, interpreter)
+    runs = (
+        (row.kernel_tests, "kernel"),
+        (row.unit_tests, NEITHER_SLOW_NOR_KERNEL),
+    )
+    passed = True
+    for folders, marker in runs:
+        present = [folder for folder in folders if (ROOT / folder).is_dir()]
+        if present:
+            command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marker, *present]
+            passed &= subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    return passed
+
+
+def main(names: list[str]) -> int:
+    """Run the rows whose names contain one of `names` (all without any) and print one line for each."""
+    lines, failed, newer = [], False, False
+    for row in ROWS:
+        if names and not any(name in row.name for name in names):
+            continue
+        interpreter = find_interpreter(row.python)
+        if interpreter is None:
+            lines.append("{}: skipped, no Python {}.{} on PATH or in pyenv".format(row.name, *row.python))
+            continue
+        newer |= row.python >= (3, 12)
+        print(f"matrix: {row.name}", flush=True)
+        started = time.monotonic()
+        passed = run(row, interpreter)
+        failed |= not passed
+        lines.append(f"{row.name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - started:.0f} s")
+    if os.environ.get("CI", "").lower() in {"1", "true"} and not names and not newer:
+        lines.append("no Python from 3.12 up is here, and CI=true asks for one: install python3.12 or later")
+        failed = True
+    print("\n".join(f"matrix: {line}" for line in lines))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""What the README and the documents say is true."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")]
+
+
+def python_blocks(document):
+    return re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
+
+
+async def test_the_readmes_program_runs(capsys):
+    (program,) = python_blocks(ROOT / "README.md")
+    module = types.ModuleType("readme")
+    code = compile(program, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(code, vars(module))
+    try:
+        assert inspect.iscoroutine(running)
+        await running
+        printed = capsys.readouterr().out
+        assert "ada: HELLO" in printed.splitlines()
+        assert "→ in" in printed
+    finally:
+        await module.lab.stop()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(document):
+    targets = re.findall(r"\]\(([^)#]+)", document.read_text("utf-8"))
+    local = [target for target in targets if "://" not in target]
+    missing = [target for target in local if not (document.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_are_named_exist(document):
+    named = re.findall(
+        r"`((?:wslab|tests|docs|binder|benchmarks|notebooks)/[\w./-]+)`", document.read_text("utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
