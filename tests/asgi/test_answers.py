@@ -1,7 +1,4 @@
-# ruff: noqa: B008 - markers are declared as defaults: that is the interface under test
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 
@@ -14,23 +11,6 @@ from wslab.asgi import (
     WebSocketException,
     WebSocketRequestValidationError,
 )
-from wslab.asgi.answers import MAX_REASON_BYTES, clip_reason
-
-
-@given(st.text())
-def test_a_clipped_reason_fits_and_is_a_beginning(text):
-    clipped = clip_reason(text)
-    raw = text.encode("utf-8", "replace")
-    assert raw.startswith(clipped.encode())
-    assert len(clipped.encode()) <= MAX_REASON_BYTES
-    if len(raw) <= MAX_REASON_BYTES:
-        assert clipped.encode() == raw
-    else:
-        assert len(clipped.encode()) > MAX_REASON_BYTES - 4  # at most one character is lost
-
-
-def test_a_reason_that_is_no_valid_unicode_is_still_sent():
-    assert clip_reason("a\ud800b") == "a?b"
 
 
 def app_raising(error, *, accept=False, close=False, **options):

@@ -1,4 +1,3 @@
-# ruff: noqa: B008 - markers are declared as defaults: that is the interface under test
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Annotated, Any

@@ -4,8 +4,6 @@
 (a string as the close reason, denial responses as text), the comparison says how.
 """
 
-# ruff: noqa: B008 - markers are declared as defaults: that is the interface under test
-
 import enum
 import json
 from dataclasses import dataclass
@@ -21,8 +19,8 @@ from pydantic import Field
 from starlette.testclient import TestClient
 
 import wslab.asgi
-from wslab.asgi.answers import clip_reason
 from wslab.asgi.exceptions import WebSocketRequestValidationError
+from wslab.wire.close_codes import cut_reason
 
 
 def both(declare):
@@ -117,7 +115,7 @@ def as_text(reason):
     """FastAPI's reason is a list, which no close frame can carry: ours is its first element, as text."""
     if isinstance(reason, str):
         return reason
-    return clip_reason(f"{'.'.join(map(str, reason[0]['loc']))}: {reason[0]['msg']}")
+    return cut_reason(f"{'.'.join(map(str, reason[0]['loc']))}: {reason[0]['msg']}")
 
 
 @pytest.mark.parametrize("url", ["/7/x/a/b", "/7/", "/x/y/z", "/0/y/z", "/7/y/", "/-1/y/%C3%A9%2Fz"])

@@ -1,4 +1,3 @@
-# ruff: noqa: B008 - markers are declared as defaults: that is the interface under test
 import inspect
 import warnings
 

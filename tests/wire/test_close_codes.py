@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from wslab.wire.close_codes import CLOSE_CODES, check_close, cut_reason, name_close_code
+from wslab.wire.close_codes import CLOSE_CODES, MAX_REASON, check_close, cut_reason, name_close_code
 
 
 @pytest.mark.parametrize("length", [0, 61, 62, 123, 124, 400])
@@ -34,3 +36,19 @@ def test_names():
     assert name_close_code(1006) == "1006 (abnormal closure)"
     assert name_close_code(4321) == "4321"
     assert all(1000 <= code <= 1015 for code in CLOSE_CODES)
+
+
+@given(st.text())
+def test_a_cut_reason_fits_and_is_a_beginning(text):
+    cut = cut_reason(text)
+    raw = text.encode("utf-8", "replace")
+    assert raw.startswith(cut.encode())
+    assert len(cut.encode()) <= MAX_REASON
+    if len(raw) <= MAX_REASON:
+        assert cut.encode() == raw
+    else:
+        assert len(cut.encode()) > MAX_REASON - 4  # at most one character is lost
+
+
+def test_a_reason_that_is_no_valid_unicode_is_still_sent():
+    assert cut_reason("a\ud800b") == "a?b"

@@ -19,25 +19,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from wslab.asgi.exceptions import WebSocketRequestValidationError
 from wslab.asgi.signatures import CallKind, kind_of
 from wslab.asgi.websocket import WebSocket, WebSocketDisconnect, WebSocketState
+from wslab.wire.close_codes import cut_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_REASON_BYTES", "answer", "clip_reason", "refuse"]
+__all__ = ["answer", "refuse"]
 
-MAX_REASON_BYTES = 123  # a control frame carries 125 bytes, and the close code takes two of them
 
 _BODILESS = {status.HTTP_204_NO_CONTENT, status.HTTP_304_NOT_MODIFIED}
-
-
-def clip_reason(text: str) -> str:
-    """`text`, cut at a character boundary to what fits into a close frame.
-
-    Example:
-        >>> clip_reason("é" * 100) == "é" * 61
-        True
-    """
-    return text.encode("utf-8", "replace")[:MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
 async def refuse(websocket: WebSocket, response: Response, *, code: int, reason: str) -> None:
@@ -58,7 +48,7 @@ async def refuse(websocket: WebSocket, response: Response, *, code: int, reason:
         if websocket.client_state is WebSocketState.DISCONNECTED:
             return
         with contextlib.suppress(WebSocketDisconnect):  # the client left meanwhile: nobody to tell
-            await websocket.close(code, clip_reason(reason))
+            await websocket.close(code, cut_reason(reason))
 
 
 def _can_deny(websocket: WebSocket) -> bool:
@@ -80,7 +70,7 @@ async def answer(websocket: WebSocket, error: Exception) -> bool:
         await _handle(handler, websocket, error)
         return True
     if isinstance(error, WebSocketRequestValidationError):
-        text = clip_reason(error.reason)
+        text = cut_reason(error.reason)
         denial = PlainTextResponse(text, status.HTTP_403_FORBIDDEN)
         await refuse(websocket, denial, code=status.WS_1008_POLICY_VIOLATION, reason=text)
     elif isinstance(error, HTTPException):
