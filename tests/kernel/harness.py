@@ -285,23 +285,33 @@ class Kernel:
 
 
 class Gate:
-    """Tells when code in a kernel got to a place, without the kernel's own output.
+    """Tells when a cell got to the place where it blocks, without the kernel's own output.
 
-    A kernel that is interrupted while it still sends what a cell printed can lose its channel, lab or no
-    lab; so a cell that will be interrupted while it blocks says so over a socket of its own.
+    A kernel that is interrupted while it sends what a cell printed, or compiles the cell's next
+    statement, may lose the interrupt or its channel, lab or no lab. So a cell that is to be interrupted
+    says over a socket of its own that it is about to block, and does both in one function.
 
     Example::
 
         with Gate() as gate:
-            cell = kernel.send(f"{gate.code}; time.sleep(600)")
+            cell = kernel.send(gate.cell("time.sleep(600)"))
             gate.wait()
     """
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(CELL_TIMEOUT)
+
+    def cell(self, blocking: str) -> str:
+        """A cell that passes the gate and goes on with the statement `blocking`."""
         port = self._listener.getsockname()[1]
-        self.code = f"__import__('socket').create_connection(('127.0.0.1', {port})).close()"
+        return (
+            "import socket, time\n"
+            "def block():\n"
+            f"    socket.create_connection(('127.0.0.1', {port})).close()\n"
+            f"    {blocking}\n"
+            "block()"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -310,7 +320,7 @@ class Gate:
         self._listener.close()
 
     def wait(self) -> None:
-        """Wait until the code ran.
+        """Wait until the cell is there.
 
         Raises:
             TimeoutError: it did not.

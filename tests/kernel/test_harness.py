@@ -60,7 +60,7 @@ await asyncio.Event().wait()
 
 def test_a_blocking_cell_is_interrupted(kernel):
     with Gate() as gate:
-        cell = kernel.send(f"{gate.code}\nwhile True: pass")
+        cell = kernel.send(gate.cell("while True: pass"))
         gate.wait()
         kernel.interrupt()
         cell.result().raised("KeyboardInterrupt")

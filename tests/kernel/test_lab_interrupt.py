@@ -34,7 +34,7 @@ def test_while_a_cell_awaits_that_cell_ends(kernel):
 def test_while_a_cell_blocks_that_cell_ends(kernel):
     port = serve(kernel)
     with echo_client(port) as client, Gate() as gate:
-        cell = kernel.send(f"import time; {gate.code}; time.sleep(600)")
+        cell = kernel.send(gate.cell("time.sleep(600)"))
         gate.wait()
         kernel.interrupt()
         cell.result().raised("KeyboardInterrupt")
@@ -116,7 +116,7 @@ def test_a_stopped_lab_gives_the_button_back(kernel):
     kernel.run("await lab.stop()").ok()
     assert kernel.run("print(signal.getsignal(signal.SIGINT))").ok().stdout == before
     with Gate() as gate:
-        cell = kernel.send(f"import time; {gate.code}; time.sleep(600)")
+        cell = kernel.send(gate.cell("time.sleep(600)"))
         gate.wait()
         kernel.interrupt()
         cell.result().raised("KeyboardInterrupt")
