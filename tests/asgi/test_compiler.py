@@ -19,7 +19,9 @@ from wslab.asgi import (
     WebSocket,
 )
 from wslab.asgi.compiler import compile_plan
+from wslab.asgi.dependencies import Security
 from wslab.asgi.plan import BACKGROUND, CONNECTION, Call, Read
+from wslab.asgi.security import HTTPBearer
 from wslab.errors import EndpointError
 
 
@@ -102,6 +104,34 @@ def test_what_cannot_be_hashed_is_told_apart_by_identity():
 
     plan = compile_plan(endpoint, overrides={a: b})
     assert [call is one for call in plan.dependencies] == [True, False]
+
+
+def test_a_security_scheme_is_asked_again_where_other_scopes_are_wanted():
+    scheme = HTTPBearer()
+
+    async def endpoint(
+        ws,
+        x=Security(scheme, scopes=["a"]),
+        y=Security(scheme, scopes=["b"]),
+        z=Security(scheme, scopes=["a"]),
+    ): ...
+
+    plan = compile_plan(endpoint)
+    assert plan.dependencies == (scheme, scheme)
+    assert [step.scopes for step in plan.steps if isinstance(step, Call)] == [("a",), ("b",)]
+
+
+def test_scopes_reach_a_scheme_through_dependencies_that_know_nothing_of_them():
+    scheme = HTTPBearer()
+
+    def user(token=Depends(scheme)): ...
+
+    async def endpoint(ws, x=Security(user, scopes=["a"]), y=Depends(user)): ...
+    async def with_circle(ws, x=Depends(chicken)): ...
+
+    assert compile_plan(endpoint).dependencies == (scheme, user, scheme, user)
+    with pytest.raises(EndpointError, match="circle"):
+        compile_plan(with_circle)
 
 
 def test_a_stack_is_only_planned_where_something_yields():

@@ -4,7 +4,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from wslab.asgi.dependencies import Dependency, Depends, context_factory
+from wslab.asgi.dependencies import Dependency, Depends, Security, SecurityScopes, context_factory
 from wslab.errors import EndpointError
 
 
@@ -12,6 +12,47 @@ def test_depends_keeps_what_was_said():
     assert Depends(len) == Dependency(len, use_cache=True)
     assert Depends(len, use_cache=False) == Dependency(len, use_cache=False)
     assert Depends() == Dependency(None)
+
+
+def test_a_dependency_has_fastapis_name_for_what_it_calls():
+    assert Depends(len).dependency is len
+    assert Depends().dependency is None
+
+
+def test_security_keeps_the_scopes():
+    assert Security(len, scopes=["a", "b"]) == Dependency(len, scopes=("a", "b"))
+    assert Security(len, use_cache=False) == Dependency(len, use_cache=False)
+    with pytest.raises(EndpointError, match=r"Security\(get_user\), not"):
+        Security(5)
+
+
+def test_scopes_can_be_read():
+    assert repr(SecurityScopes(["a", "b"])) == "SecurityScopes(['a', 'b'])"
+    assert (SecurityScopes().scopes, SecurityScopes().scope_str) == ([], "")
+
+
+@pytest.mark.parametrize("mistake", ["websocket", "app", 5, ""])
+def test_a_scope_is_one_of_two(mistake):
+    assert Depends(len, scope="function").scope == "function"
+    with pytest.raises(EndpointError, match='Expected "function" or "request"'):
+        Depends(len, scope=mistake)
+
+
+def test_each_declaration_has_a_limit_of_its_own():
+    limited = Depends(len, max_concurrency=2)
+    assert limited == limited.__class__(len, limit=limited.limit)
+    assert limited != Depends(len, max_concurrency=2)
+
+
+async def test_a_limit_is_of_the_loop_it_is_used_in():
+    limit = Depends(len, max_concurrency=2).limit
+    assert limit.semaphore() is limit.semaphore()
+    elsewhere = await anyio.to_thread.run_sync(lambda: anyio.run(_semaphore_of, limit))
+    assert elsewhere is not limit.semaphore()
+
+
+async def _semaphore_of(limit):
+    return limit.semaphore()
 
 
 @pytest.mark.parametrize("mistake", [5, "get_user", object()])

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict
+from urllib.parse import urlencode
 
 import pytest
-from pydantic import BaseModel, Field, Json
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, Json
 from starlette.requests import HTTPConnection
 
+from wslab.asgi.lookup import MISSING
 from wslab.asgi.parameters import compile_parameter
 from wslab.asgi.params import INVALID, Cookie, Header, Path, Query
 from wslab.asgi.signatures import read_signature
@@ -263,3 +267,105 @@ def test_path_without_a_variable_is_named_with_what_there_is():
 def test_a_variable_of_the_path_cannot_come_from_elsewhere(marker):
     with pytest.raises(EndpointError, match="name of a variable of the path"):
         compiled(str, marker, variables=["value"])
+
+
+def test_pydantics_field_as_a_default_is_told_where_it_belongs():
+    with pytest.raises(EndpointError, match=r"`value`.*Field\(\) as its default.*Annotated"):
+        compiled(int, default=Field(3))
+
+
+def test_a_field_in_the_annotation_supplements_the_marker():
+    parameter = compiled(
+        Annotated[int, Field(alias="n", title="T", description="D", validate_default=True, ge=2)],
+        Query("x", description="marker"),
+    )
+    assert (parameter.key, parameter.declared.title, parameter.declared.description) == ("n", "T", "marker")
+    assert read(parameter, query="n=3") == (3, [])
+    assert read(parameter, query="n=1") == (INVALID, [("greater_than_equal", ("query", "n"))])
+    assert read(parameter) == (INVALID, [("int_parsing", ("query", "n"))])
+    factory = compiled(Annotated[list[int], Field(default_factory=lambda: [5])], Query())
+    assert read(factory) == ([5], [])
+
+
+def test_a_choice_of_names_for_a_variable_of_the_path_is_made_once():
+    parameter = compiled(str, Path(validation_alias=AliasChoices("a", "room")), variables=["room"])
+    assert parameter.keys == ("room",)
+    assert read(parameter, path={"room": "blue"}) == ("blue", [])
+    with pytest.raises(EndpointError, match=r"no variable \{a\}; it has: \{x\}"):
+        compiled(str, Path(validation_alias=AliasChoices("a", "b")), variables=["x"])
+
+
+@pytest.mark.parametrize("annotation", [Model, Model | None])
+@pytest.mark.parametrize("marker", [Query(), Header(), Cookie()])
+def test_a_model_is_read_field_by_field(annotation, marker):
+    parameter = compiled(annotation, marker)
+    assert [field.key for field in parameter.fields] == ["size"]
+    headers = [("size", "7"), ("Cookie", "size=7")]
+    assert read(parameter, query="size=7", headers=headers) == (Model(size=7), [])
+    source = parameter.declared.source
+    _, errors = read(parameter, query="size=x", headers=[("size", "x"), ("Cookie", "size=x")])
+    assert errors == [("int_parsing", (source, "size"))]
+
+
+def test_other_values_have_no_fields():
+    assert compiled(int).fields == ()
+
+
+def test_a_model_needs_a_marker_and_the_path_carries_none():
+    with pytest.raises(EndpointError, match="a query cannot carry"):
+        compiled(Model)
+    with pytest.raises(EndpointError, match="a path cannot carry"):
+        compiled(Model, Path(), variables=["value"])
+
+
+def test_what_documents_need_is_in_the_schema():
+    parameter = compiled(int, Query(examples=[3], deprecated=True, json_schema_extra={"x-unit": "ms"}, ge=1))
+    schema = parameter.adapter.json_schema()
+    assert schema == {"type": "integer", "minimum": 1, "examples": [3], "deprecated": True, "x-unit": "ms"}
+
+
+def test_a_type_in_annotated_inside_of_a_list_is_looked_through():
+    assert read(compiled(list[Annotated[int, Field(ge=3)]]), query="value=3&value=4") == ([3, 4], [])
+
+
+def test_the_stand_in_for_what_was_not_sent_says_so():
+    assert repr(MISSING) == "MISSING"
+
+
+# --- properties
+
+NAMES = st.sampled_from(["size", "tags", "other", "more"])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+
+
+class Everything(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    size: str = ""
+    tags: list[str] = []
+
+
+@given(st.lists(st.tuples(NAMES, TEXTS), max_size=8))
+def test_a_model_that_takes_everything_loses_nothing(pairs):
+    value, errors = read(compiled(Everything, Query()), query=urlencode(pairs))
+    assert errors == []
+    texts = {name: [text for each, text in pairs if each == name] for name, _ in pairs}
+    assert value.tags == texts.get("tags", [])
+    assert value.size == texts.get("size", [""])[-1]
+    for name in texts.keys() - {"size", "tags"}:
+        found = value.model_extra[name]
+        assert found == (texts[name] if len(texts[name]) > 1 else texts[name][0])
+
+
+@given(st.permutations(["a", "b", "c"]), st.sets(st.sampled_from(["a", "b", "c"])))
+def test_of_several_names_the_first_that_was_sent_is_read(order, sent):
+    parameter = compiled(str, Query("default", validation_alias=AliasChoices(*order)))
+    expected = next((name for name in order if name in sent), "default")
+    assert read(parameter, query="&".join(f"{name}={name}" for name in sent)) == (expected, [])
+
+
+@given(st.integers(), st.integers(), st.integers())
+def test_a_bound_holds_for_every_number(low, high, value):
+    parameter = compiled(int, Query(ge=low, le=high))
+    found, errors = read(parameter, query=f"value={value}")
+    assert (found == value) == (low <= value <= high)
+    assert (found is INVALID) == bool(errors)

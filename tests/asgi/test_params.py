@@ -1,9 +1,13 @@
 import dataclasses
 import inspect
 
+import fastapi
 import pytest
-from pydantic import Field
+from pydantic import AliasChoices, AliasPath, Field
 
+import wslab.asgi
+from wslab.asgi import params
+from wslab.asgi.dependencies import Security
 from wslab.asgi.params import (
     INVALID,
     Constraints,
@@ -11,6 +15,7 @@ from wslab.asgi.params import (
     CookieParam,
     Header,
     HeaderParam,
+    Options,
     Path,
     PathParam,
     Query,
@@ -80,3 +85,48 @@ def test_every_constraint_is_one_of_pydantics():
 
 def test_the_stand_in_for_a_missing_value_says_so():
     assert repr(INVALID) == "INVALID"
+
+
+def test_older_names_still_work_and_say_so():
+    with pytest.warns(DeprecationWarning, match=r"Query\(regex=...\) is now pattern=") as warned:
+        declared = Query("x", regex="^x$")
+    assert declared.constraints == {"pattern": "^x$"}
+    assert warned[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="examples="):
+        assert Header(example="x").documentation == {"examples": ["x"]}
+
+
+def test_what_is_for_documents_is_kept_apart():
+    declared = Cookie(deprecated=True, examples=[1], include_in_schema=False, serialization_alias="s", ge=1)
+    assert declared.documentation == {"deprecated": True, "examples": [1], "include_in_schema": False}
+    assert declared.constraints == {"ge": 1}
+
+
+@pytest.mark.parametrize(
+    ("marker", "keys"),
+    [
+        (Query(), ("a_b",)),
+        (Query(alias="x"), ("x",)),
+        (Query(alias="x", validation_alias="y"), ("y",)),
+        (Query(validation_alias=AliasChoices("y", "z")), ("y", "z")),
+        (Query(validation_alias=AliasPath("y", 0)), ("a_b",)),
+        (Query(alias="x", validation_alias=AliasChoices("y", AliasPath("z", 0))), ("x",)),
+        (Header(), ("a-b",)),
+        (Header(validation_alias=AliasChoices("a_b", "c")), ("a_b", "c")),
+    ],
+)
+def test_the_names_on_the_wire(marker, keys):
+    assert marker.keys("a_b") == keys
+    assert marker.key("a_b") == keys[0]
+
+
+def test_annotations_and_checks_can_name_the_markers_of_dependencies():
+    assert isinstance(wslab.asgi.Depends(len), params.Depends)
+    assert isinstance(Security(len, scopes=["a"]), params.Security)
+
+
+def test_fastapis_keywords_are_known():
+    for ours, theirs in ((Path, fastapi.Path), (Query, fastapi.Query), (Header, fastapi.Header)):
+        own = set(inspect.signature(ours).parameters) - {"options"}
+        missing = set(inspect.signature(theirs).parameters) - own - set(Options.__annotations__)
+        assert missing <= {"default_factory"}, ours  # of Path(), where it has no effect

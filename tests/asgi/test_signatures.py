@@ -1,6 +1,8 @@
+import asyncio
 import contextlib
 import functools
 import inspect
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from wslab.asgi.signatures import (
     Argument,
     CallKind,
     describe,
+    innermost,
     kind_of,
     location_of,
     name_of,
@@ -217,3 +220,21 @@ def test_a_ready_made_context_manager_is_refused(decorator):
     function = decorator(generator if decorator is contextlib.contextmanager else async_generator)
     with pytest.raises(EndpointError, match="Remove the decorator"):
         read_signature(function)
+
+
+def test_what_is_wrapped_is_found_inside():
+    caller = Caller()
+    assert innermost(functools.partial(functools.partial(wrapper_of(plain)))) is plain
+    assert innermost(functools.partial(caller)) is caller
+    assert innermost(plain) is plain
+
+
+def test_a_function_that_is_marked_as_a_coroutine_function_is_one():
+    def marked():
+        return coroutine()
+
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(marked)
+    else:
+        marked._is_coroutine = asyncio.coroutines._is_coroutine
+    assert kind_of(marked) is CallKind.COROUTINE

@@ -1,14 +1,16 @@
 """A parameter, compiled: where its value is read from, and what it must look like.
 
-The only module of the framework that imports pydantic; it is imported itself when the first parameter
-is declared, since pydantic costs more than all the rest.
+Imports pydantic, and so is imported itself when the first parameter is declared and no sooner, since
+pydantic costs more than all the rest.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import types
 import typing
+import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -25,13 +27,19 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import SchemaError
 
+from wslab.asgi.lookup import MISSING, first_present, look_up, missing_error
+from wslab.asgi.parameter_models import Field as ModelField
+from wslab.asgi.parameter_models import ModelReader, model_in
 from wslab.asgi.params import INVALID, Param, PathParam, QueryParam
 from wslab.asgi.signatures import EMPTY, Argument
 from wslab.errors import EndpointError
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import HTTPConnection
 
 __all__ = ["Parameter", "compile_parameter"]
@@ -47,44 +55,76 @@ class Parameter:
 
     Attributes:
         name: the parameter's name in Python.
-        key: the name on the wire.
+        keys: the names on the wire, the preferred one first.
         declared: the marker, given or implied.
         implicit: whether there was no marker.
         repeated: whether every occurrence of the key is collected.
         adapter: pydantic's validator of the annotation and the constraints.
+        reader: what collects the fields, where the value is a pydantic model.
     """
 
     name: str
-    key: str
+    keys: tuple[str, ...]
     declared: Param
     implicit: bool
     repeated: bool
     adapter: TypeAdapter[Any]
+    reader: ModelReader | None = None
+
+    @property
+    def key(self) -> str:
+        """The name on the wire; the preferred one, where there are several."""
+        return self.keys[0]
+
+    @property
+    def fields(self) -> tuple[ModelField, ...]:
+        """The fields of a model, each a value of its own on the wire; empty for any other value."""
+        return self.reader.fields if self.reader is not None else ()
 
     def read(self, connection: HTTPConnection, errors: list[dict[str, Any]]) -> Any:
         """The value of this parameter in `connection`; or `INVALID`, with the reasons added to `errors`."""
-        raw = self._raw(connection)
-        location = (self.declared.source, self.key)
-        if raw is None:
-            if self.declared.required:
-                errors.append({"type": "missing", "loc": location, "msg": "Field required", "input": None})
-                return INVALID
-            if self.declared.default_factory is not None:
-                return self.declared.default_factory()
-            # A mutable default is one object: a connection must not see what another did to it.
-            return deepcopy(self.declared.default)
+        values = getattr(connection, self.declared.attribute)
+        if self.reader is not None:
+            return self._read_model(self.reader, values, errors)
+        key = self.keys[0] if len(self.keys) == 1 else first_present(values, self.keys)
+        raw = look_up(values, key, repeated=self.repeated)
+        location = (self.declared.source, key)
+        if raw is MISSING:
+            return self._default(location, errors)
+        return self._validated(raw, errors, lambda found: (*location, *found))
+
+    def _read_model(
+        self, reader: ModelReader, values: Mapping[str, Any], errors: list[dict[str, Any]]
+    ) -> Any:
+        raw, renamed = reader.collect(values)
+        source = self.declared.source
+        if raw is MISSING:
+            return self._default((source,), errors)
+        return self._validated(raw, errors, lambda found: (source, *reader.located(found, renamed)))
+
+    def _default(self, location: tuple[str, ...], errors: list[dict[str, Any]]) -> Any:
+        declared = self.declared
+        if declared.required:
+            errors.append(missing_error(*location))
+            return INVALID
+        # A mutable default is one object: a connection must not see what another did to it.
+        value = declared.default_factory() if declared.default_factory else deepcopy(declared.default)
+        if declared.validate_default:
+            return self._validated(value, errors, lambda found: (*location, *found))
+        return value
+
+    def _validated(
+        self,
+        value: Any,
+        errors: list[dict[str, Any]],
+        located: Callable[[tuple[int | str, ...]], tuple[int | str, ...]],
+    ) -> Any:
         try:
-            return self.adapter.validate_python(raw)
+            return self.adapter.validate_python(value)
         except ValidationError as error:
             found = error.errors(include_url=False)
-            errors.extend({**each, "loc": (*location, *each["loc"])} for each in found)
+            errors.extend({**each, "loc": located(each["loc"])} for each in found)
             return INVALID
-
-    def _raw(self, connection: HTTPConnection) -> Any:
-        values = getattr(connection, self.declared.attribute)
-        if self.repeated and hasattr(values, "getlist"):
-            return values.getlist(self.key) or None
-        return values.get(self.key)
 
 
 class _Shape(Enum):
@@ -108,9 +148,17 @@ def compile_parameter(
         EndpointError: the declaration could never work.
     """
     what = f"The parameter `{argument.name}` of {owner}"
+    variables = list(variables)
+    _check_default(what, argument)
     declared = marker if marker is not None else _implied(argument, variables)
-    key = declared.key(argument.name)
-    _check_place(what, argument.name, key, declared, list(variables))
+    declared = _supplemented(declared, argument)
+    keys = declared.keys(argument.name)
+    if isinstance(declared, PathParam):  # a path has one of several names, and that once and for all
+        keys = tuple(key for key in keys if key in variables)[:1] or keys[:1]
+    _check_place(what, argument.name, keys[0], declared, variables)
+    model = None if marker is None or isinstance(marker, PathParam) else model_in(argument.annotation)
+    if model is not None and not _is_json(argument):
+        return _model_parameter(what, argument, declared, model)
     shape = _shape_of(argument)
     if shape is _Shape.OTHER or (shape is _Shape.SEQUENCE and isinstance(declared, PathParam)):
         raise EndpointError(
@@ -121,12 +169,57 @@ def compile_parameter(
         )
     return Parameter(
         name=argument.name,
-        key=key,
+        keys=keys,
         declared=declared,
         implicit=marker is None,
         repeated=shape is _Shape.SEQUENCE,
         adapter=_adapter(what, argument, declared),
     )
+
+
+def _model_parameter(what: str, argument: Argument, declared: Param, model: type[BaseModel]) -> Parameter:
+    optional = argument.annotation is not model
+    reader = ModelReader(
+        model,
+        declared,
+        optional=optional,
+        is_repeated=lambda annotation: _shape(annotation) is _Shape.SEQUENCE,
+    )
+    return Parameter(
+        name=argument.name,
+        keys=declared.keys(argument.name),
+        declared=declared,
+        implicit=False,
+        repeated=False,
+        adapter=_adapter(what, argument, declared),
+        reader=reader,
+    )
+
+
+def _check_default(what: str, argument: Argument) -> None:
+    if isinstance(argument.default, FieldInfo):
+        raise EndpointError(
+            f"{what} has pydantic's Field() as its default, which does not say where the value comes from.",
+            remedy="Write Query(), Header() or Cookie() with the same keywords, or move it into Annotated.",
+        )
+
+
+def _supplemented(declared: Param, argument: Argument) -> Param:
+    """The marker with what pydantic's `Field` in the annotation says and the marker does not."""
+    fields = [item for item in argument.metadata if isinstance(item, FieldInfo)]
+    if not fields:
+        return declared
+    annotation: Any = Annotated[(argument.annotation, *fields)]
+    said = FieldInfo.from_annotation(annotation)
+    changes: dict[str, Any] = {}
+    for name in ("alias", "validation_alias", "title", "description"):
+        if getattr(declared, name) is None and getattr(said, name) is not None:
+            changes[name] = getattr(said, name)
+    if said.validate_default:
+        changes["validate_default"] = True
+    if said.default_factory is not None and declared.required and not isinstance(declared, PathParam):
+        changes["default_factory"] = said.default_factory
+    return dataclasses.replace(declared, **changes)
 
 
 def _implied(argument: Argument, variables: Iterable[str]) -> Param:
@@ -149,11 +242,13 @@ def _check_place(what: str, name: str, key: str, declared: Param, variables: lis
         )
 
 
+def _is_json(argument: Argument) -> bool:
+    return any(type(item) is Json for item in argument.metadata)
+
+
 def _shape_of(argument: Argument) -> _Shape:
     # A text that pydantic parses as JSON is one value on the wire, whatever comes out of it.
-    if any(type(item) is Json for item in argument.metadata):
-        return _Shape.SCALAR
-    return _shape(argument.annotation)
+    return _Shape.SCALAR if _is_json(argument) else _shape(argument.annotation)
 
 
 def _shape(annotation: Any) -> _Shape:
@@ -176,10 +271,14 @@ def _shape(annotation: Any) -> _Shape:
 def _adapter(what: str, argument: Argument, declared: Param) -> TypeAdapter[Any]:
     annotation: Any = Any if argument.annotation is EMPTY else argument.annotation
     others = [item for item in argument.metadata if not isinstance(item, Param)]
-    if declared.constraints:
-        others.append(Field(**declared.constraints))
+    said = {**declared.constraints, **_shown_in_schema(declared)}
+    if said:
+        others.append(Field(**said))
     try:
-        return TypeAdapter[Any](Annotated[(annotation, *others)] if others else annotation)
+        with warnings.catch_warnings():
+            # A Field() in the annotation may carry an alias or a default: they are the marker's now.
+            warnings.filterwarnings("ignore", "The .* attribute with value .* was provided to the `Field")
+            return TypeAdapter[Any](Annotated[(annotation, *others)] if others else annotation)
     except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError) as error:
         why = str(error).partition("\n")[0].rstrip(".")
         raise EndpointError(
@@ -187,6 +286,11 @@ def _adapter(what: str, argument: Argument, declared: Param) -> TypeAdapter[Any]
             remedy="Annotate it with a type such as str, int, bool or an Enum; for an object that your "
             "program makes, declare how: `Depends(function)`.",
         ) from error
+
+
+def _shown_in_schema(declared: Param) -> dict[str, Any]:
+    names = ("examples", "deprecated", "json_schema_extra")
+    return {name: declared.documentation[name] for name in names if name in declared.documentation}
 
 
 def _shown(annotation: Any) -> str:

@@ -8,27 +8,35 @@ The four public names are functions that return `Any`, so that ``limit: int = Qu
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack
 
+from wslab.asgi.dependencies import Dependency as Depends
+from wslab.asgi.dependencies import Dependency as Security
 from wslab.errors import EndpointError
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Mapping
 
+    from pydantic import AliasChoices, AliasPath, Discriminator
+
 __all__ = [
     "INVALID",
     "Constraints",
     "Cookie",
     "CookieParam",
+    "Depends",
     "Header",
     "HeaderParam",
+    "Options",
     "Param",
     "Path",
     "PathParam",
     "Query",
     "QueryParam",
+    "Security",
 ]
 
 
@@ -45,7 +53,9 @@ class Constraints(TypedDict, total=False):
 
     `gt`, `ge`, `lt`, `le` bound a number and `multiple_of` divides it; `min_length` and `max_length`
     count characters, or the elements of a list; `pattern` is a regular expression that a text must
-    match; `strict` refuses a value of another type instead of converting it.
+    match; `strict` refuses a value of another type instead of converting it; `allow_inf_nan`, `max_digits`
+    and `decimal_places` are for floats and decimals; `discriminator`, `union_mode` and `fail_fast` say how
+    a union or a list is validated.
     """
 
     gt: float
@@ -57,6 +67,40 @@ class Constraints(TypedDict, total=False):
     max_length: int
     pattern: str | re.Pattern[str]
     strict: bool
+    allow_inf_nan: bool
+    max_digits: int
+    decimal_places: int
+    discriminator: str | Discriminator
+    union_mode: Literal["smart", "left_to_right"]
+    fail_fast: bool
+
+
+class Options(Constraints, total=False):
+    """The keywords that every marker takes beside its own.
+
+    `validation_alias` is the name on the wire, and wins over `alias`; an `AliasChoices` of texts lists
+    several, of which the first that the client sent is read. `validate_default` has the default
+    validated as well. `examples`, `deprecated`, `include_in_schema` and `json_schema_extra` are for the
+    documentation of the route. `openapi_examples`, `serialization_alias` and `alias_priority` are
+    accepted, as FastAPI does, and have no effect here; `regex` and `example` are older names for
+    `pattern` and `examples`.
+    """
+
+    validation_alias: str | AliasPath | AliasChoices
+    validate_default: bool
+    examples: list[Any]
+    deprecated: bool | str
+    include_in_schema: bool
+    json_schema_extra: dict[str, Any]
+    openapi_examples: dict[str, Any]
+    serialization_alias: str
+    alias_priority: int
+    regex: str
+    example: Any
+
+
+_DOCUMENTATION = ("examples", "deprecated", "include_in_schema", "json_schema_extra", "openapi_examples")
+_RENAMED = {"regex": "pattern", "example": "examples"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +122,12 @@ class Param:
     default: Any = ...
     default_factory: Callable[[], Any] | None = None
     alias: str | None = None
+    validation_alias: str | AliasPath | AliasChoices | None = None
+    validate_default: bool = False
     title: str | None = None
     description: str | None = None
     constraints: Mapping[str, Any] = field(default_factory=dict)
+    documentation: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.default is not ... and self.default_factory is not None:
@@ -95,8 +142,21 @@ class Param:
         return self.default is ... and self.default_factory is None
 
     def key(self, name: str) -> str:
-        """The name on the wire of the parameter called `name`."""
-        return self.alias or name
+        """The name on the wire of the parameter called `name`: the first, where there are several."""
+        return self.keys(name)[0]
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """Every name under which the parameter called `name` is looked for, in this order."""
+        choices = getattr(self.validation_alias, "choices", None)
+        if choices and all(isinstance(choice, str) for choice in choices):
+            return tuple(choices)
+        # A path into a structure leads nowhere in a handshake: the alias or the name remain, as in FastAPI.
+        if isinstance(self.validation_alias, str) and self.validation_alias:
+            return (self.validation_alias,)
+        return (self.alias or self._implied(name),)
+
+    def _implied(self, name: str) -> str:
+        return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +191,8 @@ class HeaderParam(Param):
 
     convert_underscores: bool = True
 
-    def key(self, name: str) -> str:
-        """The header's name: `user_agent` reads ``user-agent`` unless an alias says otherwise."""
-        return self.alias or (name.replace("_", "-") if self.convert_underscores else name)
+    def _implied(self, name: str) -> str:
+        return name.replace("_", "-") if self.convert_underscores else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +203,29 @@ class CookieParam(Param):
     attribute = "cookies"
 
 
-def _checked(marker: str, constraints: Constraints) -> dict[str, Any]:
-    unknown = sorted(constraints.keys() - Constraints.__annotations__.keys())
-    if unknown:
-        raise EndpointError(
-            f"{marker}() got the unknown keyword {unknown[0]!r}.",
-            remedy=f"Known constraints: {', '.join(Constraints.__annotations__)}.",
-        )
-    return {name: value for name, value in constraints.items() if value is not None}
+def _sorted(marker: str, options: Options) -> dict[str, Any]:
+    """The options as fields of `Param`."""
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in Options.__annotations__:
+            raise EndpointError(
+                f"{marker}() got the unknown keyword {name!r}.",
+                remedy=f"Known keywords: {', '.join(Options.__annotations__)}.",
+            )
+        known = _RENAMED.get(name, name)
+        if value is None:
+            continue
+        if known != name:
+            # Level 3: the line that calls Query(), and not this module.
+            warnings.warn(f"{marker}({name}=...) is now {known}=.", DeprecationWarning, stacklevel=3)
+            value = [value] if name == "example" else value  # noqa: PLW2901 - the same value, by its new name
+        given[known] = value
+    fields: dict[str, Any] = {
+        name: given[name] for name in ("validation_alias", "validate_default") if name in given
+    }
+    fields["constraints"] = {name: given[name] for name in given if name in Constraints.__annotations__}
+    fields["documentation"] = {name: given[name] for name in given if name in _DOCUMENTATION}
+    return fields
 
 
 def Path(  # noqa: N802 - the name that FastAPI's users know
@@ -160,7 +234,7 @@ def Path(  # noqa: N802 - the name that FastAPI's users know
     alias: str | None = None,
     title: str | None = None,
     description: str | None = None,
-    **constraints: Unpack[Constraints],
+    **options: Unpack[Options],
 ) -> Any:
     """Declare a variable of the path.
 
@@ -169,7 +243,7 @@ def Path(  # noqa: N802 - the name that FastAPI's users know
         alias: the variable's name in the path, when the parameter is called otherwise.
         title: a name for people.
         description: what the value means.
-        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+        **options: what a value must satisfy, `gt` for one, and other keywords: see `Options`.
 
     Raises:
         EndpointError: a default is given, or a keyword is unknown.
@@ -182,7 +256,7 @@ def Path(  # noqa: N802 - the name that FastAPI's users know
         alias=alias,
         title=title,
         description=description,
-        constraints=_checked("Path", constraints),
+        **_sorted("Path", options),
     )
 
 
@@ -193,7 +267,7 @@ def Query(  # noqa: N802 - the name that FastAPI's users know
     alias: str | None = None,
     title: str | None = None,
     description: str | None = None,
-    **constraints: Unpack[Constraints],
+    **options: Unpack[Options],
 ) -> Any:
     """Declare a query parameter; one annotated as a list collects every occurrence of its name.
 
@@ -204,7 +278,7 @@ def Query(  # noqa: N802 - the name that FastAPI's users know
         alias: the name in the query, when the parameter is called otherwise.
         title: a name for people.
         description: what the value means.
-        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+        **options: what a value must satisfy, `gt` for one, and other keywords: see `Options`.
 
     Raises:
         EndpointError: both a default and a default_factory are given, or a keyword is unknown.
@@ -218,7 +292,7 @@ def Query(  # noqa: N802 - the name that FastAPI's users know
         alias=alias,
         title=title,
         description=description,
-        constraints=_checked("Query", constraints),
+        **_sorted("Query", options),
     )
 
 
@@ -230,7 +304,7 @@ def Header(  # noqa: N802 - the name that FastAPI's users know
     convert_underscores: bool = True,
     title: str | None = None,
     description: str | None = None,
-    **constraints: Unpack[Constraints],
+    **options: Unpack[Options],
 ) -> Any:
     """Declare a header of the opening handshake.
 
@@ -244,7 +318,7 @@ def Header(  # noqa: N802 - the name that FastAPI's users know
         convert_underscores: whether the parameter `user_agent` reads the header ``user-agent``.
         title: a name for people.
         description: what the value means.
-        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+        **options: what a value must satisfy, `gt` for one, and other keywords: see `Options`.
 
     Raises:
         EndpointError: both a default and a default_factory are given, or a keyword is unknown.
@@ -259,7 +333,7 @@ def Header(  # noqa: N802 - the name that FastAPI's users know
         convert_underscores=convert_underscores,
         title=title,
         description=description,
-        constraints=_checked("Header", constraints),
+        **_sorted("Header", options),
     )
 
 
@@ -270,7 +344,7 @@ def Cookie(  # noqa: N802 - the name that FastAPI's users know
     alias: str | None = None,
     title: str | None = None,
     description: str | None = None,
-    **constraints: Unpack[Constraints],
+    **options: Unpack[Options],
 ) -> Any:
     """Declare a cookie of the opening handshake.
 
@@ -280,7 +354,7 @@ def Cookie(  # noqa: N802 - the name that FastAPI's users know
         alias: the cookie's name, when it is not the parameter's.
         title: a name for people.
         description: what the value means.
-        **constraints: gt, ge, lt, le, multiple_of, min_length, max_length, pattern, strict.
+        **options: what a value must satisfy, `gt` for one, and other keywords: see `Options`.
 
     Raises:
         EndpointError: both a default and a default_factory are given, or a keyword is unknown.
@@ -294,5 +368,5 @@ def Cookie(  # noqa: N802 - the name that FastAPI's users know
         alias=alias,
         title=title,
         description=description,
-        constraints=_checked("Cookie", constraints),
+        **_sorted("Cookie", options),
     )

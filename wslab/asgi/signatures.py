@@ -14,6 +14,11 @@ from typing import Annotated, Any
 
 from wslab.errors import EndpointError
 
+if sys.version_info >= (3, 12):
+    from inspect import iscoroutinefunction
+else:  # its way of marking a function that returns a coroutine is asyncio's own there
+    from asyncio import iscoroutinefunction
+
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +27,7 @@ __all__ = [
     "Argument",
     "CallKind",
     "describe",
+    "innermost",
     "kind_of",
     "location_of",
     "name_of",
@@ -73,6 +79,13 @@ def name_of(call: Callable[..., Any]) -> str:
     return getattr(call, "__qualname__", None) or type(call).__qualname__
 
 
+def innermost(call: Callable[..., Any]) -> Callable[..., Any]:
+    """What `functools.partial` and `functools.wraps` are wrapped around."""
+    while isinstance(call, partial):
+        call = call.func
+    return typing.cast("Callable[..., Any]", inspect.unwrap(call))
+
+
 def location_of(call: Callable[..., Any]) -> str:
     """``file:line`` of the definition, or "" where there is no Python source."""
     target = inspect.unwrap(_routine(call))
@@ -105,7 +118,7 @@ def _own_kind(routine: Callable[..., Any]) -> CallKind:
         return CallKind.ASYNC_GENERATOR
     if inspect.isgeneratorfunction(routine):
         return CallKind.GENERATOR
-    if inspect.iscoroutinefunction(routine):
+    if iscoroutinefunction(routine):
         return CallKind.COROUTINE
     return CallKind.FUNCTION
 
