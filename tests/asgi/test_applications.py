@@ -7,6 +7,7 @@ from starlette.routing import WebSocketRoute as StarletteRoute
 from starlette.testclient import TestClient
 
 from wslab.asgi import App, Depends, WebSocket
+from wslab.asgi.routing import APIRouter
 from wslab.errors import EndpointError
 
 
@@ -136,10 +137,10 @@ def test_what_is_said_about_an_unknown_path_is_bounded_and_harmless(attempt):
     assert "\\r\\n\\x1b" in attempt(app, "/%0D%0A%1B").text  # shown, not obeyed
 
 
-def test_an_unknown_page_is_starlettes_404():
+def test_an_unknown_page_is_fastapis_404():
     app = App(routes=[Route("/", page)])
     response = TestClient(app).get("/nothing")
-    assert (response.status_code, response.text) == (404, "Not Found")
+    assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
     assert TestClient(app).get("/").text == "page"
 
 
@@ -181,3 +182,77 @@ def test_the_repr_lists_the_routes():
         ["WS", "/echo/{name}", "test_the_repr_lists_the_routes.<locals>.echo>"],
     ]
     assert repr(App()) == "<App with 0 routes>"
+
+
+# --- what FastAPI's applications have
+
+
+def test_an_unknown_option_is_refused_and_openapis_are_ignored():
+    assert App(docs_url=None, openapi_url="/openapi.json", redoc_url=None).routes == []
+    with pytest.raises(EndpointError, match="'colour'"):
+        App(colour="red")
+
+
+def test_handlers_declared_with_the_decorator_run_for_connections(attempt):
+    app = App()
+    answered = []
+
+    @app.exception_handler(LookupError)
+    async def unknown(websocket, error):
+        await websocket.accept()
+        await websocket.send_json(str(error))
+
+    @app.exception_handler(Exception)
+    async def failed(websocket, error):
+        answered.append((type(websocket), str(error)))
+        await websocket.close(4000, "sorry")
+
+    @app.websocket("/{kind}")
+    async def endpoint(ws: WebSocket, kind: str):
+        if kind == "lookup":
+            raise IndexError("unknown")
+        await ws.accept()
+        raise ValueError("failed")
+
+    assert attempt(app, "/lookup").messages == ("unknown",)
+    with pytest.raises(ValueError, match="failed"):  # handled, and told the server's log as well
+        attempt(app, "/other")
+    assert answered == [(WebSocket, "failed")]
+
+
+def test_middleware_wraps_connections_and_the_state_is_shared(attempt):
+    class Stamp:
+        def __init__(self, app, value):
+            self.app, self.value = app, value
+
+        async def __call__(self, scope, receive, send):
+            scope["stamp"] = self.value
+            await self.app(scope, receive, send)
+
+    app = App()
+    app.add_middleware(Stamp, value="stamped")
+    app.state.pool = "pool"
+    passed_by = []
+
+    @app.middleware("http")
+    async def timed(request, call_next):
+        passed_by.append(request)
+        return await call_next(request)
+
+    @app.websocket("/")
+    async def endpoint(ws: WebSocket):
+        await ws.accept()
+        await ws.send_json([ws.scope["stamp"], ws.app.state.pool])
+
+    assert attempt(app).messages == (["stamped", "pool"],)
+    assert passed_by == []
+
+
+def test_every_way_to_declare_without_a_decorator(attempt):
+    app, router = App(), APIRouter()
+    app.add_websocket("/a", answering("a"))
+    app.add_api_websocket_route("/b", answering("b"), "name", dependencies=[Depends(user)])
+    router.add_websocket("/c", answering("c"), name="other")
+    app.include_router(router)
+    assert [attempt(app, path).messages for path in ("/a", "/b", "/c")] == [("a",), ("b",), ("c",)]
+    assert (app.url_path_for("name"), app.url_path_for("other")) == ("/b", "/c")

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from wslab.asgi.exceptions import WebSocketRequestValidationError
 from wslab.asgi.signatures import CallKind, kind_of
+from wslab.asgi.typed import InvalidMessageError
 from wslab.asgi.websocket import WebSocket, WebSocketDisconnect, WebSocketState
 from wslab.wire.close_codes import cut_reason
 
@@ -76,7 +77,7 @@ async def answer(websocket: WebSocket, error: Exception) -> bool:
     elif isinstance(error, HTTPException):
         reason = _as_text(error.detail)
         await refuse(websocket, _response_to(error), code=status.WS_1008_POLICY_VIOLATION, reason=reason)
-    elif isinstance(error, WebSocketException):
+    elif isinstance(error, (WebSocketException, InvalidMessageError)):
         denial = PlainTextResponse(error.reason, status.HTTP_403_FORBIDDEN)
         await refuse(websocket, denial, code=error.code, reason=error.reason)
     else:
