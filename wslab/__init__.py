@@ -10,13 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wslab.asgi import APIRouter as APIRouter
     from wslab.asgi import App as App
+    from wslab.asgi import BackgroundTasks as BackgroundTasks
+    from wslab.asgi import Cookie as Cookie
     from wslab.asgi import Depends as Depends
+    from wslab.asgi import Header as Header
     from wslab.asgi import HTTPException as HTTPException
     from wslab.asgi import Path as Path
     from wslab.asgi import Query as Query
     from wslab.asgi import Request as Request
     from wslab.asgi import Response as Response
+    from wslab.asgi import Security as Security
     from wslab.asgi import WebSocket as WebSocket
     from wslab.asgi import WebSocketDisconnect as WebSocketDisconnect
     from wslab.asgi import WebSocketException as WebSocketException
@@ -37,13 +42,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "wslab.asgi": (
+        "APIRouter",
         "App",
+        "BackgroundTasks",
+        "Cookie",
         "Depends",
         "HTTPException",
+        "Header",
         "Path",
         "Query",
         "Request",
         "Response",
+        "Security",
         "WebSocket",
         "WebSocketDisconnect",
         "WebSocketException",

@@ -1,5 +1,7 @@
 import fastapi
+import pytest
 
+import wslab.asgi.exceptions
 from wslab.asgi import HTTPException, MessageTypeError, WebSocketException, WebSocketRequestValidationError
 from wslab.asgi.exceptions import UnusedPathVariableWarning
 from wslab.errors import WSLabError
@@ -40,3 +42,24 @@ def test_the_warning_is_shown_by_default():
     # Python hides DeprecationWarning and its like outside of __main__.
     assert issubclass(UnusedPathVariableWarning, UserWarning)
     assert not issubclass(UnusedPathVariableWarning, (DeprecationWarning, PendingDeprecationWarning))
+
+
+@pytest.mark.parametrize(
+    ("cls", "carrier"),
+    [
+        (wslab.asgi.exceptions.RequestValidationError, "request"),
+        (wslab.asgi.exceptions.WebSocketRequestValidationError, "handshake"),
+    ],
+)
+def test_a_validation_error_takes_fastapis_context(cls, carrier):
+    context = {"file": "/app.py", "line": 7, "function": "echo", "path": "WS /echo"}
+    error = cls(["odd"], endpoint_ctx=context)
+    assert (error.endpoint_file, error.endpoint_line) == ("/app.py", 7)
+    assert (error.endpoint_function, error.endpoint_path) == ("echo", "WS /echo")
+    assert error.where == "/app.py:7"
+    assert error.reason == "odd"
+    assert str(error).startswith(
+        f"The {carrier} does not fit the parameters of the endpoint at /app.py:7: odd."
+    )
+    assert cls([], where="/a.py:3").endpoint_line == 3
+    assert getattr(cls([]), "body", None) is None

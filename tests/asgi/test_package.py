@@ -3,10 +3,11 @@
 import subprocess
 import sys
 
+import wslab
 import wslab.asgi
-from wslab.asgi import testclient
 
 NAMES = {
+    "APIRouter",
     "App",
     "BackgroundTasks",
     "Cookie",
@@ -17,6 +18,7 @@ NAMES = {
     "Query",
     "Request",
     "Response",
+    "Security",
     "WebSocket",
     "WebSocketDisconnect",
     "WebSocketException",
@@ -31,10 +33,9 @@ def test_the_names_a_program_needs_are_exported():
         assert hasattr(wslab.asgi, name)
 
 
-def test_the_test_client_is_starlettes():
-    import starlette.testclient
-
-    assert testclient.TestClient is starlette.testclient.TestClient
+def test_the_names_a_notebook_needs_are_the_same_objects():
+    for name in NAMES:
+        assert getattr(wslab, name) is getattr(wslab.asgi, name)
 
 
 def test_importing_loads_nothing_heavy():

@@ -187,3 +187,12 @@ def test_iteration_ends_with_the_connection_and_headers_arrive():
         session.send_text("hi")
         assert session.receive_text() == "hi"
     assert seen == ["ended"]
+
+
+@pytest.mark.parametrize("method", ["receive_text", "receive_bytes", "receive_json"])
+async def test_every_receive_raises_the_disconnect(method):
+    websocket, _ = connection({"type": "websocket.disconnect", "code": 4001})
+    await websocket.accept()
+    with pytest.raises(WebSocketDisconnect) as caught:
+        await getattr(websocket, method)()
+    assert caught.value.code == 4001

@@ -10,29 +10,35 @@
         async for text in ws.iter_text():
             await ws.send_text(f"{name}: {text.upper() if shout else text}")
 
-Runs in any ASGI server. `wslab.asgi.testclient` is imported on demand: it needs `httpx2`.
+Runs in any ASGI server. What a program imports for its WebSockets from `fastapi` and its modules is here
+and in the modules of the same names. `wslab.asgi.testclient` needs `httpx2`, and is imported on demand.
 """
 
 from __future__ import annotations
 
-from starlette import status
+from typing import NoReturn
+
 from starlette.background import BackgroundTasks
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from wslab.asgi import status
 from wslab.asgi.applications import App
-from wslab.asgi.dependencies import Depends
+from wslab.asgi.dependencies import Depends, Security
 from wslab.asgi.exceptions import (
     HTTPException,
     MessageTypeError,
+    NotForWebSocketsError,
     UnusedPathVariableWarning,
     WebSocketException,
     WebSocketRequestValidationError,
 )
 from wslab.asgi.params import Cookie, Header, Path, Query
+from wslab.asgi.routing import APIRouter
 from wslab.asgi.websocket import WebSocket, WebSocketDisconnect, WebSocketState
 
 __all__ = [
+    "APIRouter",
     "App",
     "BackgroundTasks",
     "Cookie",
@@ -45,6 +51,7 @@ __all__ = [
     "Query",
     "Request",
     "Response",
+    "Security",
     "UnusedPathVariableWarning",
     "WebSocket",
     "WebSocketDisconnect",
@@ -53,3 +60,14 @@ __all__ = [
     "WebSocketState",
     "status",
 ]
+
+_BODIES = {"Body", "File", "Form", "UploadFile"}
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in _BODIES:
+        raise NotForWebSocketsError(
+            f"{name} declares the body of an HTTP request, which a WebSocket does not have.",
+            remedy="Use FastAPI for such routes, or read `await request.json()` in @app.post.",
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,24 +1,48 @@
-"""What the framework raises and warns about, beside Starlette's own exceptions."""
+"""What the framework raises and warns about, beside Starlette's own exceptions.
+
+Where Starlette raises something for the same mistake, ours is one of those too: code that catches
+`RuntimeError`, `KeyError` or `WebSocketDisconnected` keeps working.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException, WebSocketException
+from starlette.websockets import WebSocketDisconnected
 
-from wslab.errors import WSLabError
+from wslab.errors import DependencyScopeError, WSLabError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "ConnectionEndedError",
+    "ConnectionStateError",
+    "DependencyScopeError",
     "HTTPException",
     "InvalidHeaderError",
     "MessageTypeError",
+    "NotForWebSocketsError",
+    "RequestValidationError",
     "UnusedPathVariableWarning",
+    "ValidationException",
+    "WSLabError",
     "WebSocketException",
     "WebSocketRequestValidationError",
+    "WrongContentError",
 ]
+
+
+class ConnectionStateError(WSLabError, RuntimeError):
+    """The connection is used in a way that its state, or its server, does not allow.
+
+    Starlette raises a bare `RuntimeError` here.
+    """
+
+
+class ConnectionEndedError(ConnectionStateError, WebSocketDisconnected):
+    """The connection is used before `accept` where it must be open, or after its end."""
 
 
 class MessageTypeError(WSLabError, KeyError):
@@ -36,41 +60,71 @@ class MessageTypeError(WSLabError, KeyError):
     __str__ = Exception.__str__
 
 
+class WrongContentError(WSLabError, TypeError):
+    """A message is to be sent whose content has the wrong type."""
+
+
 class InvalidHeaderError(WSLabError, ValueError):
     """A header cannot be sent as it was given (RFC 9110 section 5.5)."""
+
+
+class NotForWebSocketsError(WSLabError, ImportError):
+    """A name of FastAPI's is asked for that reads an HTTP request's body."""
 
 
 class UnusedPathVariableWarning(UserWarning):
     """A variable of the path reaches no parameter, while a parameter is read from the query."""
 
 
-class WebSocketRequestValidationError(WSLabError, ValueError):
-    """The opening handshake carries values that the endpoint's parameters do not allow.
+class ValidationException(WSLabError, ValueError):  # noqa: N818 - the name that FastAPI's users catch
+    """A connection carries values that the endpoint's parameters do not allow.
 
     Args:
         errors: pydantic's errors; each has `type`, `loc`, `msg` and `input`. `loc` starts with the
             place the value was read from: "path", "query", "header" or "cookie".
         where: ``file:line`` of the endpoint, for the reader of the log; never sent to the client.
+        endpoint_ctx: the same as FastAPI passes it: a mapping of `function`, `path`, `file`, `line`.
 
-    Example:
-        >>> error = WebSocketRequestValidationError(
-        ...     [{"type": "missing", "loc": ("query", "token"), "msg": "Field required", "input": None}]
-        ... )
-        >>> error.reason
-        'query.token: Field required'
+    Attributes:
+        where: as passed, or put together from `endpoint_ctx`.
+        endpoint_function: the endpoint's name, where it is known.
+        endpoint_path: the route's path, where it is known.
+        endpoint_file: the file the endpoint stands in, where it is known.
+        endpoint_line: its line there, where it is known.
     """
 
-    def __init__(self, errors: Sequence[dict[str, Any]], *, where: str = "") -> None:
+    def __init__(
+        self,
+        errors: Sequence[Any],
+        *,
+        where: str = "",
+        endpoint_ctx: Mapping[str, Any] | None = None,
+    ) -> None:
         self._errors = list(errors)
+        context = dict(endpoint_ctx or {})
+        if where:
+            file, colon, line = where.rpartition(":")
+            known = {"file": file, "line": int(line)} if colon and line.isdecimal() else {"file": where}
+            context = {**known, **context}
+        elif context.get("file"):
+            where = f"{context['file']}:{context['line']}" if context.get("line") else str(context["file"])
         self.where = where
+        self.endpoint_ctx = context or None
+        self.endpoint_function: str | None = context.get("function")
+        self.endpoint_path: str | None = context.get("path")
+        self.endpoint_file: str | None = context.get("file")
+        self.endpoint_line: int | None = context.get("line")
         listed = "; ".join(_as_text(error) for error in self._errors)
         at = f" of the endpoint at {where}" if where else ""
         super().__init__(
-            f"The handshake does not fit the parameters{at}: {listed}.",
-            remedy="Connect again with values that fit, or declare the parameters differently.",
+            f"The {self._carrier} does not fit the parameters{at}: {listed}.",
+            remedy=self._advice,
         )
 
-    def errors(self) -> list[dict[str, Any]]:
+    _carrier = "connection"
+    _advice = "Send values that fit, or declare the parameters differently."
+
+    def errors(self) -> list[Any]:
         """Every error found, in the order in which the parameters were read."""
         return self._errors
 
@@ -80,5 +134,46 @@ class WebSocketRequestValidationError(WSLabError, ValueError):
         return _as_text(self._errors[0]) if self._errors else "Invalid parameters"
 
 
-def _as_text(error: dict[str, Any]) -> str:
-    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
+class RequestValidationError(ValidationException):
+    """An HTTP request carries values that the endpoint's parameters do not allow.
+
+    Args:
+        errors: as of `ValidationException`; so is what follows `body`.
+        body: the request's body, where it was read.
+        where: ``file:line`` of the endpoint.
+        endpoint_ctx: a mapping of `function`, `path`, `file`, `line`.
+    """
+
+    _carrier = "request"
+
+    def __init__(
+        self,
+        errors: Sequence[Any],
+        *,
+        body: Any = None,
+        where: str = "",
+        endpoint_ctx: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(errors, where=where, endpoint_ctx=endpoint_ctx)
+        self.body = body
+
+
+class WebSocketRequestValidationError(ValidationException):
+    """The opening handshake carries values that the endpoint's parameters do not allow.
+
+    Example:
+        >>> error = WebSocketRequestValidationError(
+        ...     [{"type": "missing", "loc": ("query", "token"), "msg": "Field required", "input": None}]
+        ... )
+        >>> error.reason
+        'query.token: Field required'
+    """
+
+    _carrier = "handshake"
+    _advice = "Connect again with values that fit, or declare the parameters differently."
+
+
+def _as_text(error: Any) -> str:
+    if isinstance(error, dict) and "loc" in error and "msg" in error:
+        return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
+    return str(error)

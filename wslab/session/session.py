@@ -123,7 +123,9 @@ class Session:
                 message = {**message, "reason": cut_reason(message.get("reason") or "")}
             else:
                 self.answered = True
-                self._note_refusal(message.get("reason") or "The endpoint closed before it accepted.")
+                reason = message.get("reason") or "The endpoint closed before it accepted."
+                # The client gets a bare 403 without either: only the lab can show what was meant.
+                self._note_refusal(f"{reason} (meant as close code {message.get('code', 1000)})")
         elif kind == "websocket.http.response.start":
             self.answered = True
         elif kind == "websocket.http.response.body" and not self._refusal_known():
