@@ -123,7 +123,7 @@ async def test_a_refusal_by_the_endpoint_stands():
     connection = Connection(1, "a", Recorder())
     server, _, _ = await run(endpoint, connection=connection)
     assert server.kinds == ["close"]
-    assert connection.refusal == "members only"
+    assert connection.refusal == "members only (meant as close code 1008)"
 
 
 async def test_a_client_that_left_is_no_failure():
