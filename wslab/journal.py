@@ -94,10 +94,16 @@ class LabExtension:
     """What a lab adds to a connection's ASGI scope, as ``scope["extensions"]["wslab"]``.
 
     Lower rooms use it when it is there and do without it elsewhere, so they run in any ASGI server.
+
+    Attributes:
+        journal: where to tell what happens.
+        connection: the connection's id.
+        meant: told the close code and reason of a refusal, which HTTP has no place for; or None.
     """
 
     journal: Journal
     connection: str
+    meant: Callable[[int, str], None] | None = None
 
 
 def lab_extension(scope: Mapping[str, Any]) -> LabExtension | None:

@@ -360,7 +360,7 @@ async def test_an_endpoint_that_fails_ends_only_its_own_connection():
     [
         ("closes before accept", 403, "not you (meant as close code 4001)"),
         ("HTTPException before accept", 409, "taken"),
-        ("WebSocketException before accept", 403, "not you"),
+        ("WebSocketException before accept", 403, "not you (meant as close code 4003)"),
         ("invalid parameters", 403, MISSING),
         ("a dependency refuses", 401, "who are you?"),
         ("returns before accept", 500, "The endpoint returned without accepting the connection."),

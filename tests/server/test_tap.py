@@ -8,6 +8,7 @@ import pytest
 
 import wslab
 from wslab.events import ConnectionAccepted, ConnectionEnded, ConnectionOpened, HandshakeRefused
+from wslab.server.tap import TapTransport
 from wslab.wire import encode_frame
 
 
@@ -148,3 +149,43 @@ async def test_a_proxied_connection_says_so(lab, raw):
     client = await raw()
     await client.request(headers=["X-ProxyContextPath: /user/ada/proxy/8000"])
     assert lab.connections[0].via == "proxy"
+
+
+async def test_a_long_head_is_kept_up_to_a_bound_and_says_so(lab, raw):
+    client = await raw()
+    assert b" 101 " in await client.request(headers=[f"X-Long: {'x' * 3_000}"] * 5)
+    row = lab.connections[0]
+    assert len(row.request) < 9_000
+    assert b"[the first 8192 of " in row.request
+    assert row.path == "/echo"
+
+
+def test_what_asyncio_drops_is_not_recorded():
+    class Closing:
+        def __init__(self):
+            self.written, self.closing = [], False
+
+        def is_closing(self):
+            return self.closing
+
+        def write(self, data):
+            self.written.append(data)
+
+        pause_reading = resume_reading = None
+
+    class Tapped:
+        sent = None
+
+        def __init__(self):
+            self.told = []
+
+        def wrote(self, data):
+            self.told.append(data)
+
+    real, tap = Closing(), Tapped()
+    transport = TapTransport(real, tap)
+    transport.write(b"sent")
+    real.closing = True
+    transport.write(b"dropped")
+    assert tap.told == [b"sent"]
+    assert real.written == [b"sent", b"dropped"]

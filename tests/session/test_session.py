@@ -245,3 +245,38 @@ async def test_the_scope_carries_the_journal_and_the_id():
     _, _, journal = await run(endpoint, connection=Connection(7, "a", Recorder()))
     assert seen[0].connection == "c7"
     assert seen[0].journal is journal
+
+
+async def test_an_endpoint_that_only_pushes_ends_quietly_when_the_client_leaves():
+    async def endpoint(ws):
+        await ws.accept()
+        server.broken = True
+        while True:
+            await ws.send_text("price")
+
+    server = Server()
+    _, session, journal = await run(endpoint, server=server)
+    assert session.gone
+    assert len(journal) == 0
+
+
+async def test_an_endpoint_whose_connection_somebody_else_closed_ends_quietly():
+    async def endpoint(ws):
+        await ws.accept()
+        await ws.close(1013, "slow consumer")  # as a room does from another task
+        await ws.receive_text()
+
+    server, _, journal = await run(endpoint)
+    assert server.sent[-1]["code"] == 1013
+    assert len(journal) == 0
+
+
+async def test_the_code_that_was_meant_is_kept_for_the_lab():
+    connection = Connection(1, "a", Recorder())
+
+    async def endpoint(ws):
+        lab_extension(ws.scope).meant(4003, "not you")
+        await ws.close(4003)
+
+    await run(endpoint, connection=connection)
+    assert connection.refusal == "not you (meant as close code 4003)"

@@ -75,3 +75,10 @@ def test_its_repr_counts():
     recorder = Recorder(frames=2)
     filled(recorder, 1, 2, 3)
     assert repr(recorder) == "<Recorder: 2 of 3 frames kept, 5 bytes>"
+
+
+def test_a_slot_that_was_overwritten_meanwhile_is_left_out():
+    recorder = Recorder(frames=4)
+    connection = filled(recorder, 1, 2, 3)
+    recorder._ring[1] = (5, 0, connection, 0, 9, b"newer")  # as the writing thread may have done
+    assert [record[0] for record in recorder.records(0, 3)] == [0, 2]

@@ -20,12 +20,15 @@ from wslab.asgi.exceptions import WebSocketRequestValidationError
 from wslab.asgi.signatures import CallKind, kind_of
 from wslab.asgi.typed import InvalidMessageError
 from wslab.asgi.websocket import WebSocket, WebSocketDisconnect, WebSocketState
+from wslab.journal import lab_extension
 from wslab.wire.close_codes import cut_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["answer", "refuse"]
+    import starlette.websockets
+
+__all__ = ["answer", "end", "refuse"]
 
 
 _BODILESS = {status.HTTP_204_NO_CONTENT, status.HTTP_304_NOT_MODIFIED}
@@ -56,6 +59,14 @@ def _can_deny(websocket: WebSocket) -> bool:
     return "websocket.http.response" in (websocket.scope.get("extensions") or {})
 
 
+async def end(websocket: starlette.websockets.WebSocket, code: int, reason: str = "") -> None:
+    """Close an open connection that the endpoint left open; harmless on any other."""
+    states = (websocket.application_state, websocket.client_state)
+    if states == (WebSocketState.CONNECTED, WebSocketState.CONNECTED):
+        with contextlib.suppress(WebSocketDisconnect):  # the client was faster: closed is closed
+            await websocket.close(code, cut_reason(reason))
+
+
 async def answer(websocket: WebSocket, error: Exception) -> bool:
     """Tell the client about `error`, by the application's handler or by the rules of this module.
 
@@ -79,6 +90,10 @@ async def answer(websocket: WebSocket, error: Exception) -> bool:
         await refuse(websocket, _response_to(error), code=status.WS_1008_POLICY_VIOLATION, reason=reason)
     elif isinstance(error, (WebSocketException, InvalidMessageError)):
         denial = PlainTextResponse(error.reason, status.HTTP_403_FORBIDDEN)
+        if websocket.application_state is WebSocketState.CONNECTING:
+            lab = lab_extension(websocket.scope)
+            if lab is not None and lab.meant is not None:
+                lab.meant(error.code, error.reason)
         await refuse(websocket, denial, code=error.code, reason=error.reason)
     else:
         last_resort = handlers.get(Exception) or handlers.get(500)

@@ -20,7 +20,6 @@ scope that was entered before any dependency: scopes that dependencies open must
 
 from __future__ import annotations
 
-import contextlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,12 +30,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
+from wslab.asgi.answers import end
 from wslab.asgi.contexts import ShieldedExit, limited
 from wslab.asgi.dependencies import SecurityScopes
 from wslab.asgi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from wslab.asgi.params import INVALID
 from wslab.asgi.signatures import CallKind, describe, location_of, name_of
-from wslab.asgi.websocket import WebSocketDisconnect, WebSocketState
 from wslab.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ class Plan:
             value = await self._call_endpoint(values, _NO_STACKS)
             await self._finish(value, values, respond)
         if self.background and isinstance(connection, WebSocket) and values[BACKGROUND].tasks:
-            await _close(connection)
+            await end(connection, 1000)  # they run after the connection
             await values[BACKGROUND]()
         return value
 
@@ -285,11 +284,3 @@ def _empty_response() -> Response:
     del response.headers["content-length"]
     response.status_code = None  # type: ignore[assignment]  # None until somebody decides, as in FastAPI
     return response
-
-
-async def _close(websocket: WebSocket) -> None:
-    """Close with 1000, unless the connection is closed already: background tasks run after it."""
-    states = (websocket.application_state, websocket.client_state)
-    if states == (WebSocketState.CONNECTED, WebSocketState.CONNECTED):
-        with contextlib.suppress(WebSocketDisconnect):  # the client was faster: closed is closed
-            await websocket.close()

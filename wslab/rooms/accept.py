@@ -15,10 +15,12 @@ _locks: WeakKeyDictionary[WebSocket, asyncio.Lock] = WeakKeyDictionary()
 
 def is_closed(ws: WebSocket) -> bool:
     """Whether either side has closed or refused the connection, as far as the application has been told."""
-    return ws.client_state is WebSocketState.DISCONNECTED or ws.application_state in {
-        WebSocketState.DISCONNECTED,
-        WebSocketState.RESPONSE,
-    }
+    state = ws.application_state  # `is`, as hashing an enum's member is slow and this runs for each delivery
+    return (
+        state is WebSocketState.DISCONNECTED
+        or state is WebSocketState.RESPONSE
+        or ws.client_state is WebSocketState.DISCONNECTED
+    )
 
 
 async def ensure_accepted(ws: WebSocket) -> None:

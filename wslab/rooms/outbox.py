@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wslab.errors import RoomError
 from wslab.rooms.accept import is_closed
-from wslab.rooms.message import Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +72,7 @@ class Outbox:
         self._on_overflow = on_overflow
         self._on_end = on_end
         self._name = f"wslab outbox {name}".rstrip()
-        self._queue: deque[tuple[str, Encoded]] = deque()
+        self._queue: deque[tuple[str, Literal["text", "bytes"], str | bytes]] = deque()
         self._lost: Counter[str] = Counter()  # dropped, and not reported yet
         self._reported_any = False
         self._task: asyncio.Task[None] | None = None
@@ -110,8 +109,8 @@ class Outbox:
                 self._give_up()
                 return False
             self._drop_oldest()
-        self._queue.append((room, Encoded(kind, payload)))
-        if self.idle:
+        self._queue.append((room, kind, payload))
+        if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._drain(), name=self._name)
         return True
 
@@ -152,8 +151,10 @@ class Outbox:
         self._held_up = True  # whenever another task runs from here on, a send waits
         try:
             while self._queue:
-                _, message = self._queue.popleft()
-                await self._send(message)
+                _, kind, payload = self._queue.popleft()
+                if is_closed(self._ws):
+                    raise WebSocketDisconnect(1006, "the connection is closed")  # noqa: TRY301 - as a send would
+                await self._ws.send({"type": "websocket.send", kind: payload})
         except (WebSocketDisconnect, RuntimeError, OSError) as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - nobody awaits this task, so it reports
@@ -163,19 +164,13 @@ class Outbox:
             self._held_up = False
             if self._task is asyncio.current_task():
                 self._task = None
-                self.resume()
-        self._report()  # last, as whoever is told may put the next message
-
-    async def _send(self, message: Encoded) -> None:
-        if is_closed(self._ws):
-            raise WebSocketDisconnect(1006, "the connection is closed")
-        if message.kind == "text":
-            await self._ws.send_text(cast("str", message.payload))
-        else:
-            await self._ws.send_bytes(cast("bytes", message.payload))
+                if self._deadline is not None:
+                    self.resume()
+        if self._lost:
+            self._report()  # last, as whoever is told may put the next message
 
     def _drop_oldest(self) -> None:
-        room, _ = self._queue.popleft()
+        room = self._queue.popleft()[0]
         self._lost[room] += 1
         self.dropped += 1
         if not self._reported_any or self._lost.total() >= self._limit:
@@ -197,7 +192,7 @@ class Outbox:
 
     def _give_up(self) -> None:
         self.ended = True
-        self._lost.update(room for room, _ in self._queue)
+        self._lost.update(room for room, *_ in self._queue)
         self.dropped += len(self._queue) + 1
         self._queue.clear()
         drain = self._task

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 
     from wslab.journal import Journal
     from wslab.wire import Connection, ConnectionTable
+    from wslab.wire.connection import Flow
 
 __all__ = ["STATE_KEY", "Observer", "Tap", "tap_class"]
 
 STATE_KEY = "wslab.tap"
 """Where a connection's scope state holds its tap, until the host takes it out."""
 
-_HEAD_LIMIT = 64 * 2**10  # bytes of a head that are kept to be shown
+_HEAD_LIMIT = 64 * 2**10  # bytes of a request that are looked through for its head
+_HEAD_KEPT = 8 * 2**10  # bytes of a head that are kept to be shown: connections outlive their frames
 _SWITCHING_PROTOCOLS = 101
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n")
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
@@ -58,11 +60,22 @@ class TapTransport(asyncio.Transport):
         super().__init__()
         self._real = real
         self._tap = tap
+        # Called around every message by servers that pause: passed on without a frame of ours between.
+        self.pause_reading = real.pause_reading  # type: ignore[method-assign]
+        self.resume_reading = real.resume_reading  # type: ignore[method-assign]
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        real = self._real
         raw = data if isinstance(data, bytes) else bytes(data)
-        self._real.write(raw)
-        self._tap.wrote(raw)
+        if real.is_closing():
+            real.write(raw)  # asyncio drops it: it was never sent, and is not recorded
+            return
+        real.write(raw)
+        tap = self._tap
+        if tap.sent is not None:
+            tap.sent.feed(raw)
+        else:
+            tap.wrote(raw)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))
@@ -87,12 +100,6 @@ class TapTransport(asyncio.Transport):
 
     def is_reading(self) -> bool:
         return self._real.is_reading()
-
-    def pause_reading(self) -> None:
-        self._real.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._real.resume_reading()
 
     def get_write_buffer_size(self) -> int:
         return self._real.get_write_buffer_size()
@@ -132,8 +139,8 @@ class Tap(asyncio.Protocol):
         self._connection: Connection | None = None
         self._request = b""  # HTTP bytes received since the last response
         self._response = b""  # bytes of an upgrade's response head so far
-        self._upgraded = False  # received bytes are frames
-        self._switched = False  # sent bytes are frames
+        self.received: Flow | None = None  # set once received bytes are frames
+        self.sent: Flow | None = None  # set once sent bytes are frames
 
     # -- asyncio.Protocol --------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -141,9 +148,8 @@ class Tap(asyncio.Protocol):
         self.inner.connection_made(TapTransport(self.transport, self))
 
     def data_received(self, data: bytes) -> None:
-        if self._upgraded:
-            assert self._connection is not None
-            self._connection.received.feed(data)
+        if self.received is not None:
+            self.received.feed(data)
         else:
             self._request = (self._request + data)[-_HEAD_LIMIT:]
         self.inner.data_received(data)
@@ -174,16 +180,11 @@ class Tap(asyncio.Protocol):
     def upgrade(self, protocol: asyncio.Protocol) -> None:
         """The inner protocol changes: after HTTP come frames."""
         self.inner = protocol
-        self._upgraded = True
-        self.open()
+        self.received = self.open().received
 
     def wrote(self, data: bytes) -> None:
         """The inner protocol sent `data`."""
         connection = self._connection
-        if self._switched:
-            assert connection is not None
-            connection.sent.feed(data)
-            return
         if connection is None:
             if not _UPGRADE.search(self._request):
                 self._request = b""  # the answer to an ordinary request: the next one starts afresh
@@ -198,10 +199,10 @@ class Tap(asyncio.Protocol):
 
     def _answered(self, connection: Connection, head: bytes, rest: bytes) -> None:
         status = int(head[9:12]) if head[9:12].isdigit() else 0
-        connection.note_response(redact_head(head), status)
+        connection.note_response(_kept(head), status)
         self._response = b""
         if status == _SWITCHING_PROTOCOLS:
-            self._switched = True
+            self.sent = connection.sent
             self.observer.journal.publish(
                 ConnectionAccepted(connection=connection.id, subprotocol=connection.subprotocol)
             )
@@ -221,13 +222,21 @@ class Tap(asyncio.Protocol):
             head = self._request[starts[-1] if starts else 0 :].partition(_END)[0] + _END
             via = "proxy" if _PROXY.search(head) else "direct"
             connection = self.observer.connections.open(_address(self.transport), via)
-            connection.request = redact_head(head)
+            connection.request = _kept(head)
             self._connection = connection
             self._request = b""
             self.observer.journal.publish(
                 ConnectionOpened(connection=connection.id, peer=connection.peer, path=connection.path)
             )
         return self._connection
+
+
+def _kept(head: bytes) -> bytes:
+    """What is stored of a head: without its secrets, and not without end."""
+    redacted = redact_head(head)
+    if len(redacted) <= _HEAD_KEPT:
+        return redacted
+    return redacted[:_HEAD_KEPT] + b"\r\n[the first %d of %d bytes]" % (_HEAD_KEPT, len(redacted)) + _END
 
 
 def _address(transport: asyncio.Transport) -> str:

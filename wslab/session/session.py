@@ -24,7 +24,7 @@ import asyncio
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected
 
 from wslab.errors import WSLabError
 from wslab.events import EndpointFailed, Notice
@@ -77,7 +77,7 @@ class Session:
         self._receive, self._send = receive, send
         extensions = dict(scope.get("extensions") or {})
         self._denial_supported = "websocket.http.response" in extensions
-        extensions["wslab"] = LabExtension(self.journal, self.id)
+        extensions["wslab"] = LabExtension(self.journal, self.id, self._meant)
         scope["extensions"] = extensions
         try:
             await run_endpoint(app, scope, self.receive, self.send)
@@ -85,7 +85,7 @@ class Session:
             # The server's stop cancels what has not ended in time. The task is the server's own and
             # ends here; passing the cancellation on would only make it print a traceback.
             self.gone = True
-        except (WebSocketDisconnect, OSError) as error:
+        except (WebSocketDisconnect, WebSocketDisconnected, OSError) as error:
             if not self._has_ended():
                 await self._failed(error)
         except EndpointInterrupted as error:
@@ -115,7 +115,9 @@ class Session:
         kind = message["type"]
         if self.closed_from_outside:
             raise ConnectionResetError("The connection was closed from the lab.")
-        if kind == "websocket.accept":
+        if kind == "websocket.send":
+            pass  # first, since it is by far the most frequent
+        elif kind == "websocket.accept":
             self.accepted = True
         elif kind == "websocket.close":
             if self.accepted:
@@ -124,13 +126,20 @@ class Session:
             else:
                 self.answered = True
                 reason = message.get("reason") or "The endpoint closed before it accepted."
-                # The client gets a bare 403 without either: only the lab can show what was meant.
-                self._note_refusal(f"{reason} (meant as close code {message.get('code', 1000)})")
+                self._meant(message.get("code", 1000), reason)
         elif kind == "websocket.http.response.start":
             self.answered = True
         elif kind == "websocket.http.response.body" and not self._refusal_known():
             self._note_refusal(bytes(message.get("body", b""))[:500].decode("utf-8", "replace"))
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:
+            self.gone = True  # the server's word (ASGI 2.4) that the client left: no fault of the endpoint
+            raise
+
+    def _meant(self, code: int, reason: str) -> None:
+        # The client gets an HTTP status without the code: only the lab can show what was meant.
+        self._note_refusal(f"{reason} (meant as close code {code})")
 
     def _refusal_known(self) -> bool:
         return bool(self.connection and self.connection.refusal)

@@ -81,8 +81,18 @@ class Flow:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         size = len(data)
-        if not self._kept and frame_length(data) == size and size <= self._recorder.snaplen:
-            self._frame(data, size)
+        recorder = self._recorder
+        if not self._kept and frame_length(data) == size and size <= recorder.snaplen:
+            first = data[0]
+            if first & _CONTROL:
+                self._frame(data, size)
+                return
+            self.frames += 1
+            self.bytes += size
+            if first & _FIN:
+                self.messages += 1
+            if recorder.enabled:
+                recorder.append(self._connection, self._direction, size, data)
             return
         position = 0
         while position < size:

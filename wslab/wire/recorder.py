@@ -11,7 +11,7 @@ Sequence numbers never repeat: a reader that remembers the last one it saw knows
 
 from __future__ import annotations
 
-import time
+from time import time_ns
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,14 +57,20 @@ class Recorder:
         """Keep one frame. Called by the writing thread only."""
         if not self.enabled:
             return
-        seq = self.end
+        seq, ring = self.end, self._ring
+        index = seq & self._mask
+        held = self.held + len(raw)
         if seq - self.begin > self._mask:
-            self._evict()
-        self._ring[seq & self._mask] = (seq, time.time_ns(), connection, direction, wire_length, raw)
+            oldest = ring[index]  # the ring is full: the newest takes the place of the oldest
+            self.begin += 1
+            if oldest is not None:
+                held -= len(oldest[5])
+        ring[index] = (seq, time_ns(), connection, direction, wire_length, raw)
         self.end = seq + 1
-        self.held += len(raw)
-        while self.held > self.budget and self.begin < seq:
-            self._evict()
+        self.held = held
+        if held > self.budget:
+            while self.held > self.budget and self.begin < seq:
+                self._evict()
 
     def _evict(self) -> None:
         index = self.begin & self._mask
@@ -82,9 +88,9 @@ class Recorder:
     def records(self, start: int, stop: int) -> list[Record]:
         """The records numbered `start` up to `stop` (exclusive) that are still kept, in order."""
         ring, mask = self._ring, self._mask
-        wanted = range(max(start, self.begin), min(stop, self.end))
-        found = (ring[seq & mask] for seq in wanted)
-        return [record for record in found if record is not None and record[0] >= start]
+        found = ((seq, ring[seq & mask]) for seq in range(max(start, self.begin), min(stop, self.end)))
+        # A slot may have been overwritten since its number was worked out, by the writing thread.
+        return [record for seq, record in found if record is not None and record[0] == seq]
 
     def clear(self) -> None:
         """Forget every frame; numbering goes on."""
