@@ -27,6 +27,7 @@ soak: tools  ## Run the tests that load the server for minutes
 
 bench: $(VENV)/.test  ## Measure rates and latencies
 	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python benchmarks/framework.py
 
 lint: tools  ## Check style, types, layers and the JavaScript
 	$(BIN)/ruff check

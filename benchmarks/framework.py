@@ -38,7 +38,7 @@ MESSAGE = b"x" * 64
 SECONDS = 45.0  # the rounds end after this time at the latest
 
 # glibc's; other allocators ignore them. Set, they also stop adapting to what the process did before.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 24), "MALLOC_TRIM_THRESHOLD_": str(1 << 26)}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 24), "MALLOC_TRIM_THRESHOLD_": str(1 << 26)}
 
 _MASK = b"\x00\x00\x00\x00"
 _CLOSE = b"\x88\x80" + _MASK
@@ -173,7 +173,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **_MALLOC},
+            env={**os.environ, **MALLOC},
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework import MALLOC
 from load import Sample, broadcast, churn, echo
 from report import case_table, client_share, figures
 from servers import KINDS
@@ -75,7 +76,10 @@ class Server:
 
     def __init__(self, kind: str, core: int) -> None:
         command = [sys.executable, str(HERE / "servers.py"), kind, str(core)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, **MALLOC}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
         assert self._process.stdin
         assert self._process.stdout
         self._ask, self._answers = self._process.stdin, self._process.stdout
