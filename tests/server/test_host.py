@@ -139,3 +139,21 @@ async def test_lifespan_state_reaches_the_endpoint():
 def test_what_is_no_application_is_said_so(thing):
     with pytest.raises(NotAnAppError, match=r"Expected an ASGI application.*Pass an instance"):
         check_app(thing)
+
+
+async def test_a_page_is_served_from_anywhere_with_the_token_which_it_never_sees():
+    app = wslab.App()
+
+    @app.get("/page")
+    async def page(request: wslab.Request):
+        return {"query": request.url.query}
+
+    lab = await wslab.Lab(app).start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
+    target = f"/page?a=1&lab_token={lab._core.policy.token}"
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: hub.example\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    assert b" 200 " in answer
+    assert answer.endswith(b'{"query":"a=1"}')
+    writer.close()
+    await lab.stop()
