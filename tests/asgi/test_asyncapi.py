@@ -340,6 +340,36 @@ def test_security_schemes_are_those_of_the_dependencies():
     assert "oauth2 read" in page(made)
 
 
+def test_a_handshake_that_needs_nothing_requires_nothing():
+    app = App()
+
+    @app.websocket("/")
+    async def endpoint(ws: WebSocket, limit: int = 3, theme: str = Cookie("light")): ...
+
+    (channel,) = document_of(app)["channels"].values()
+    binding = channel["bindings"]["ws"]
+    assert "required" not in binding["query"]
+    assert binding["headers"] == {
+        "type": "object",
+        "properties": {"Cookie": {"type": "string", "description": "theme=… (optional)"}},
+    }
+
+
+def test_a_scheme_that_two_dependencies_share_is_asked_for_once():
+    async def user(token=Depends(HTTPBearer())): ...
+    async def guest(token=Depends(HTTPBearer())): ...
+
+    app = App()
+
+    @app.websocket("/", receives=Say)
+    async def endpoint(ws: WebSocket, one=Depends(user), other=Depends(guest)): ...
+
+    made = document_of(app)
+    (operation,) = made["operations"].values()
+    assert operation["security"] == [{"$ref": "#/components/securitySchemes/HTTPBearer"}]
+    assert [*made["components"]["securitySchemes"]] == ["HTTPBearer"]
+
+
 def test_servers_are_the_applications_or_the_one_that_was_asked():
     app = App(
         servers=[
@@ -484,6 +514,23 @@ def test_the_page_loads_and_runs_nothing():
         "ws://testserver",
     ):
         assert text in shown
+
+
+def test_the_page_shows_with_each_channel_its_own_messages():
+    app = App()
+
+    @app.websocket("/joins", receives=Join)
+    async def joins(ws: WebSocket): ...
+
+    @app.websocket("/says", receives=Say)
+    async def says(ws: WebSocket): ...
+
+    shown = TestClient(app).get("/asyncapi").text
+    articles = [each.partition("</article>")[0] for each in shown.split("<article")[1:]]
+    assert [("Join</code>" in each, "Say</code>" in each) for each in articles] == [
+        (True, False),
+        (False, True),
+    ]
 
 
 HOSTILE = "</pre><script>alert(1)</script>\"'&"

@@ -275,6 +275,15 @@ def test_a_mount_is_replaced_too():
         app.mount("m", app)
 
 
+def test_an_application_can_be_mounted_below_everything():
+    app = App()
+    app.get("/own")(lambda: "own")
+    app.mount("", Starlette(routes=[Route("/page", lambda _: PlainTextResponse("mounted"))]))
+    client = TestClient(app)
+    assert client.get("/own").json() == "own"
+    assert client.get("/page").text == "mounted"
+
+
 def test_a_route_put_into_the_list_is_seen(attempt):
     app, router = App(), APIRouter()
     app.include_router(router, prefix="/p")
@@ -292,6 +301,20 @@ def test_what_was_replaced_is_forgotten():
         router.websocket("/ws")(answering(number))
         app.router.leaves()
     assert len(app.routes[0]._effective) <= 2
+
+
+def test_an_inclusion_that_was_taken_out_of_the_list_has_no_say():
+    app, router = App(), APIRouter()
+    app.include_router(router, prefix="/p")
+
+    async def endpoint(ws: WebSocket, tenant: str = Path()): ...
+
+    with pytest.raises(EndpointError, match=r"no variable \{tenant\}"):
+        router.websocket("/ws")(endpoint)
+    taken_out = app.routes.pop()  # held, as whoever may put it back holds it
+    router.websocket("/ws")(endpoint)
+    assert [route.path for route in router.routes] == ["/ws"]
+    assert taken_out.router is router
 
 
 # --- errors

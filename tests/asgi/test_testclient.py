@@ -286,9 +286,19 @@ async def test_both_kinds_of_json_are_sent():
         await session.send_json({"a": "é"})
         await session.send_json([1], "binary")
         assert await session.receive_text(timeout=60) == '{"a":"é"}'
-        assert await session.receive_bytes(timeout=60) == b"[1]"
+        assert await session.receive_json("binary", timeout=60) == [1]
         await session.close()
         await session.close()  # harmless
+
+
+async def test_a_client_that_was_never_entered_can_be_left():
+    app = program()
+    client = AsyncTestClient(app)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_exit(client)
+        assert (await client.get("/nowhere")).status_code == 404
+    assert client.is_closed
+    assert app.state.log == []  # no lifespan began, so none ends
 
 
 async def test_requests_share_the_lifespans_state():

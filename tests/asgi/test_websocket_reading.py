@@ -163,6 +163,34 @@ async def test_a_receive_that_began_without_an_inbox_is_not_overtaken(ws, server
     assert await second == "b"
 
 
+async def test_what_waits_with_a_time_out_waits_for_every_receive_that_began_without():
+    messages = asyncio.Queue()
+    reads = 0
+
+    async def receive():
+        nonlocal reads
+        reads += 1
+        return await messages.get()
+
+    async def send(message): ...
+
+    ws = WebSocket({"type": "websocket", "path": "/"}, receive, send)
+    messages.put_nowait({"type": "websocket.connect"})
+    await ws.accept()
+    first, second = (asyncio.ensure_future(ws.receive_text()) for _ in range(2))
+    await turns()
+    third = asyncio.ensure_future(ws.receive_text(timeout=60))
+    await turns()
+    messages.put_nowait(text("a"))
+    assert await first == "a"
+    await turns()
+    assert reads == 3  # the handshake and the two: the second is under way still
+    messages.put_nowait(text("b"))
+    assert await second == "b"
+    messages.put_nowait(text("c"))
+    assert await third == "c"
+
+
 async def test_what_the_server_raises_is_raised_where_the_endpoint_asks(ws, server):
     server.give(text("a"), LookupError("broken"))
     assert not ws.disconnected
@@ -226,6 +254,16 @@ async def test_a_cancelled_wait_is_forgotten(ws, server):
     await asyncio.wait({waiting})
     server.give(GONE)
     assert (await ws.disconnected).code == 1001
+
+
+async def test_a_wait_that_is_cancelled_as_the_end_comes_harms_no_other(ws):
+    cancelled, waiting = (asyncio.ensure_future(ws.disconnected.wait()) for _ in range(2))
+    await turns()
+    cancelled.cancel()
+    await ws.close(3000, "enough")  # notes the end before the cancelled task has run
+    assert (await waiting).code == 3000
+    await asyncio.wait({cancelled})
+    assert cancelled.cancelled()
 
 
 async def test_a_receive_under_way_notices_the_end_for_all(ws, server):

@@ -202,13 +202,11 @@ class _Lifespan:
             await asyncio.wait({answer, self._task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             answer.cancel()
-        if answer.done() and not answer.cancelled():
-            message = answer.result()
-        elif not self._from_app.empty():
-            message = self._from_app.get_nowait()
-        else:
+        # What the application sent before it ended has arrived: the loop wakes in the order of the events.
+        if not answer.done():
             self._task.result()  # raises what the application raised; one without a lifespan just returns
             return
+        message = answer.result()
         if message["type"] == f"lifespan.{name}.failed":
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task  # Starlette reports the failure, then raises its cause
@@ -228,6 +226,19 @@ class AsyncWebSocketTestSession:
         accepted_subprotocol: what `accept` chose.
         extra_headers: the headers that `accept` sent, as pairs of bytes.
         receive_timeout: how many seconds the `receive` methods wait where the call does not say.
+
+    Example:
+        >>> from wslab.asgi import App, WebSocket
+        >>> app = App()
+        >>> @app.websocket("/")
+        ... async def greet(ws: WebSocket):
+        ...     await ws.accept("chat")
+        ...     await ws.close(3000, "bye")
+        >>> async def main():
+        ...     async with AsyncTestClient(app).websocket_connect("/", ["chat"]) as session:
+        ...         return session.accepted_subprotocol, (await session.receive(timeout=5))["code"]
+        >>> asyncio.run(main())
+        ('chat', 3000)
     """
 
     def __init__(

@@ -38,6 +38,12 @@ class ConnectionStateError(WSLabError, RuntimeError):
     """The connection is used in a way that its state, or its server, does not allow.
 
     Starlette raises a bare `RuntimeError` here.
+
+    Example:
+        >>> raise ConnectionStateError("Expected accept() once.", remedy="Leave the second one out.")
+        Traceback (most recent call last):
+        ...
+        wslab.asgi.exceptions.ConnectionStateError: Expected accept() once. Leave the second one out.
     """
 
 
@@ -69,11 +75,31 @@ class InvalidHeaderError(WSLabError, ValueError):
 
 
 class NotForWebSocketsError(WSLabError, ImportError):
-    """A name of FastAPI's is asked for that reads an HTTP request's body."""
+    """A name of FastAPI's is asked for that reads an HTTP request's body.
+
+    Example:
+        >>> from wslab.asgi import Form
+        Traceback (most recent call last):
+        ...
+        wslab.asgi.exceptions.NotForWebSocketsError: Form declares the body of an HTTP request, which a
+        WebSocket does not have. Use FastAPI for such routes, or read `await request.json()` in @app.post.
+    """
 
 
 class UnusedPathVariableWarning(UserWarning):
-    """A variable of the path reaches no parameter, while a parameter is read from the query."""
+    """A variable of the path reaches no parameter, while a parameter is read from the query.
+
+    Example:
+        >>> import warnings
+        >>> from wslab.asgi import App, WebSocket
+        >>> app = App()
+        >>> async def talk(ws: WebSocket, name: str): ...
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     talk = app.websocket("/rooms/{room}")(talk)
+        >>> caught[0].category.__name__
+        'UnusedPathVariableWarning'
+    """
 
 
 class ValidationException(WSLabError, ValueError):  # noqa: N818 - the name that FastAPI's users catch
@@ -142,6 +168,13 @@ class RequestValidationError(ValidationException):
         body: the request's body, where it was read.
         where: ``file:line`` of the endpoint.
         endpoint_ctx: a mapping of `function`, `path`, `file`, `line`.
+
+    Example:
+        >>> error = RequestValidationError(
+        ...     [{"type": "missing", "loc": ("query", "page"), "msg": "Field required", "input": None}]
+        ... )
+        >>> error.reason
+        'query.page: Field required'
     """
 
     _carrier = "request"

@@ -34,6 +34,20 @@ class WebSocketTestSession(starlette.testclient.WebSocketTestSession):
 
     Attributes:
         receive_timeout: how many seconds they wait where the call does not say; None for ever.
+
+    Example:
+        >>> from wslab.asgi import App, WebSocket
+        >>> app = App()
+        >>> @app.websocket("/")
+        ... async def silent(ws: WebSocket):
+        ...     await ws.accept()
+        ...     await ws.receive()
+        >>> with TestClient(app).websocket_connect("/") as session:
+        ...     session.receive_text(timeout=0)
+        Traceback (most recent call last):
+        ...
+        wslab.errors.WaitTimeoutError: Expected a message from the application within 0 s, but none came.
+        Look at what the endpoint waits for; it may expect a message first.
     """
 
     receive_timeout: float | None = None

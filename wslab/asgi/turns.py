@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 __all__ = ["Turns"]
@@ -43,7 +44,8 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._waiting.remove(turn)
+                with contextlib.suppress(ValueError):  # `pass_on` may have skipped it since
+                    self._waiting.remove(turn)
             else:  # handed over in the same moment: it is ours to pass on
                 self.pass_on()
             raise

@@ -121,6 +121,12 @@ def iter_model(
     Raises:
         EndpointError: `on_error` is none of the three, or pydantic cannot validate `model`.
         InvalidMessageError: a message is bad, with ``on_error="raise"``.
+
+    Example:
+        >>> async def total(ws):
+        ...     await ws.accept()
+        ...     async for numbers in iter_model(ws, list[int], on_error="close"):
+        ...         await ws.send_json(sum(numbers))
     """
     if on_error not in {"reply", "close", "raise"}:
         raise EndpointError(
@@ -162,6 +168,11 @@ async def receive_model(websocket: WebSocket, model: Any, *, binary: bool = True
         InvalidMessageError: the message is not what `model` describes.
         WebSocketDisconnect: the connection is closed.
         EndpointError: pydantic cannot validate `model`.
+
+    Example:
+        >>> async def double(ws):
+        ...     await ws.accept()
+        ...     await ws.send_json(2 * await receive_model(ws, int))
     """
     return await _receive(websocket, _adapter(model), binary=binary)
 
@@ -178,6 +189,12 @@ async def send_model(websocket: WebSocket, message: Any, model: Any = None, *, m
     Raises:
         EndpointError: `mode` is neither, or pydantic cannot write `message`.
         WebSocketDisconnect: the connection is closed.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> async def clock(ws):
+        ...     await ws.accept()
+        ...     await send_model(ws, {"now": datetime.now(UTC)})
     """
     if mode not in {"text", "binary"}:
         raise EndpointError(

@@ -59,6 +59,12 @@ class WebSocket(starlette.websockets.WebSocket):
     Attributes:
         client_state: what the client has done, as far as the endpoint has been told.
         application_state: what the endpoint has done.
+
+    Example:
+        >>> async def echo(ws: WebSocket):
+        ...     await ws.accept()
+        ...     async for text in ws.iter_text():
+        ...         await ws.send_text(text)
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -358,6 +364,23 @@ class WebSocket(starlette.websockets.WebSocket):
         Args:
             model: a pydantic model, or a union of them that is discriminated on a field.
             on_error: what a message that does not validate is met with.
+
+        Example:
+            >>> from wslab.asgi import App
+            >>> from wslab.asgi.testclient import TestClient
+            >>> app = App()
+            >>> @app.websocket("/sum")
+            ... async def total(ws: WebSocket):
+            ...     await ws.accept()
+            ...     async for numbers in ws.iter_model(list[int]):
+            ...         await ws.send_json(sum(numbers))
+            >>> with TestClient(app).websocket_connect("/sum") as session:
+            ...     session.send_json([1, 2, 3])
+            ...     session.receive_json(timeout=5)
+            ...     session.send_json("four")
+            ...     session.receive_json(timeout=5)["errors"][0]["type"]
+            6
+            'list_type'
         """
         from wslab.asgi.typed import iter_model  # pydantic: only where messages are typed
 

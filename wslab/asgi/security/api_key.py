@@ -83,6 +83,10 @@ class APIKeyHeader(APIKeyBase):
         scheme_name: the name in documents; the class's name unless given.
         description: a text for documents.
         auto_error: whether a missing key is refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> async def feed(ws, key: str = Depends(APIKeyHeader(name="x-api-key"))): ...
     """
 
     def __init__(
@@ -111,6 +115,10 @@ class APIKeyCookie(APIKeyBase):
         scheme_name: the name in documents; the class's name unless given.
         description: a text for documents.
         auto_error: whether a missing key is refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> async def feed(ws, key: str = Depends(APIKeyCookie(name="session"))): ...
     """
 
     def __init__(

@@ -30,6 +30,11 @@ class Expiry:
     Attributes:
         at: when the time is over, in seconds since 1970.
         expired: whether it ended the block.
+
+    Example:
+        >>> over = Expiry(at=0)
+        >>> over.remaining < 0, over.expired
+        (True, False)
     """
 
     def __init__(self, at: float) -> None:

@@ -55,6 +55,11 @@ class HTTPBase(SecurityBase):
         scheme_name: the name in documents; the class's name unless given.
         description: a text for documents.
         auto_error: whether missing credentials are refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> negotiate = HTTPBase(scheme="negotiate")
+        >>> async def feed(ws, credentials: HTTPAuthorizationCredentials = Depends(negotiate)): ...
     """
 
     model: HTTPBaseModel
@@ -98,6 +103,10 @@ class HTTPBasic(HTTPBase):
         description: a text for documents.
         auto_error: whether a missing header is refused with 401; otherwise the value is None. A header
             that cannot be read is refused in any case.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> async def feed(ws, user: HTTPBasicCredentials = Depends(HTTPBasic(realm="rooms"))): ...
     """
 
     def __init__(
@@ -143,6 +152,10 @@ class HTTPBearer(HTTPBase):
         scheme_name: the name in documents; the class's name unless given.
         description: a text for documents.
         auto_error: whether a missing token is refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> async def feed(ws, credentials: HTTPAuthorizationCredentials = Depends(HTTPBearer())): ...
     """
 
     def __init__(
@@ -170,6 +183,10 @@ class HTTPDigest(HTTPBase):
         scheme_name: the name in documents; the class's name unless given.
         description: a text for documents.
         auto_error: whether a missing header is refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> async def feed(ws, credentials: HTTPAuthorizationCredentials = Depends(HTTPDigest())): ...
     """
 
     def __init__(

@@ -26,6 +26,11 @@ class OAuth2(SecurityBase):
         scheme_name: the name in documents; the class's name unless given.
         description: a text for documents.
         auto_error: whether a missing header is refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> machines = OAuth2(flows={"clientCredentials": {"tokenUrl": "token"}})
+        >>> async def feed(ws, authorization: str = Depends(machines)): ...
     """
 
     model: OAuth2Model
@@ -101,6 +106,11 @@ class OAuth2AuthorizationCodeBearer(OAuth2):
         scopes: the scopes that there are, with a text for each.
         description: a text for documents.
         auto_error: whether a missing token is refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> login = OAuth2AuthorizationCodeBearer(authorizationUrl="login", tokenUrl="token")
+        >>> async def feed(ws, token: str = Depends(login)): ...
     """
 
     def __init__(  # noqa: PLR0917 - positional in FastAPI

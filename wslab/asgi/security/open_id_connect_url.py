@@ -18,6 +18,11 @@ class OpenIdConnect(SecurityBase):
         scheme_name: the name in documents; the class's name unless given.
         description: a text for documents.
         auto_error: whether a missing header is refused with 401; otherwise the value is None.
+
+    Example:
+        >>> from wslab.asgi import Depends
+        >>> provider = OpenIdConnect(openIdConnectUrl="/.well-known/openid-configuration")
+        >>> async def feed(ws, authorization: str = Depends(provider)): ...
     """
 
     def __init__(
