@@ -83,14 +83,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+def allowed() -> dict[str, Any]:
+    """What a page may do nevertheless, as `Watch` takes it; another host's tests override it."""
+    return {}
+
+
+@pytest.fixture
+def page(browser: Browser, request: pytest.FixtureRequest, allowed: dict[str, Any]) -> Iterator[Page]:
     """A page of its own; `page.watch`, `page.offsite` and `page.console_errors` tell what it did.
 
     At the test's end both lists must be empty.
     """
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(30_000)
-    watch = Watch(context)
+    watch = Watch(context, **allowed)
     page = request.node.stash[PAGE] = context.new_page()
     page.watch = watch  # type: ignore[attr-defined]
     page.offsite = watch.offsite  # type: ignore[attr-defined]

@@ -21,9 +21,9 @@ from playwright.sync_api import Error as PlaywrightError
 from tests.e2e.server import THEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, WebError
 
     from tests.e2e.server import JupyterServer
 
@@ -89,14 +89,27 @@ class Watch:
     Attributes:
         offsite: addresses asked for that are not on 127.0.0.1, WebSockets included.
         console_errors: what they printed as errors, uncaught exceptions included.
+
+    Args:
+        context: the browser context.
+        noise: patterns of errors that are the application's own. They are searched in the message with its
+            place, of an uncaught exception in its stack.
+        addresses: what the application itself may ask for elsewhere; it does not get it.
     """
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(
+        self,
+        context: BrowserContext,
+        noise: Sequence[re.Pattern[str]] = CONSOLE_NOISE,
+        addresses: Collection[str] = (),
+    ) -> None:
         self.offsite: list[str] = []
         self.console_errors: list[str] = []
+        self._noise = noise
+        self._allowed = addresses
         context.on("request", lambda request: self._address(request.url))
         context.on("console", self._console)
-        context.on("weberror", lambda error: self.console_errors.append(f"uncaught: {error.error}"))
+        context.on("weberror", self._uncaught)
         context.on("page", self._page)
 
     def _page(self, page: Page) -> None:
@@ -105,13 +118,22 @@ class Watch:
 
     def _address(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in {"data", "blob", "about"} and parts.hostname != "127.0.0.1":
+        local = parts.scheme in {"data", "blob", "about"} or parts.hostname == "127.0.0.1"
+        if not local and url not in self._allowed:
             self.offsite.append(url)
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(noise.search(message.text) for noise in CONSOLE_NOISE):
+        if message.type == "error":
             where = message.location
-            self.console_errors.append(f"{message.text} ({where['url']}:{where['lineNumber']})")
+            text = f"{message.text} ({where['url']}:{where['lineNumber']})"
+            refused = where["url"] in self._allowed and "net::ERR_NAME_NOT_RESOLVED" in message.text
+            if not refused and not any(noise.search(text) for noise in self._noise):
+                self.console_errors.append(text)
+
+    def _uncaught(self, error: WebError) -> None:
+        stack = error.error.stack or ""
+        if not any(noise.search(stack) for noise in self._noise):
+            self.console_errors.append(f"uncaught: {error.error}")
 
     def assert_clean(self) -> None:
         """Fail with everything that was seen."""
@@ -129,7 +151,12 @@ class Notebook:
     """An open notebook in JupyterLab, over `window.jupyterapp`.
 
     Cells count from 0. Every wait raises playwright's TimeoutError at its limit.
+
+    Attributes:
+        place: where below the server's address the application opens a notebook; a host's own in a subclass.
     """
+
+    place = "lab/tree"
 
     def __init__(self, page: Page, jupyter: JupyterServer, name: str, shots: Path) -> None:
         self.page = page
@@ -138,9 +165,9 @@ class Notebook:
         self._shots = shots
 
     def open(self) -> Notebook:
-        """Load JupyterLab with this notebook alone, and wait for its kernel."""
+        """Load the page with this notebook alone, and wait for its kernel."""
         self.page.goto(
-            f"{self.jupyter.url}/lab/tree/{quote(self.name)}?token={self.jupyter.token}&reset",
+            f"{self.jupyter.url}/{self.place}/{quote(self.name)}?token={self.jupyter.token}&reset",
             wait_until="domcontentloaded",
         )
         # jupyterapp is there before its plugins are: wait for the notebook and for its kernel.

@@ -36,12 +36,13 @@ class JupyterServer:
 
     Args:
         root: an empty folder for all of it; notebooks go to `folder`, below it.
+        options: further options of its command line, for an extension that is served beside it.
 
     Raises:
         RuntimeError: the server ended, or did not answer in time; the message has its log.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, options: Sequence[str] = ()) -> None:
         self.folder = root / "notebooks"
         self.folder.mkdir(parents=True)
         self.token = "e2e-token"
@@ -55,7 +56,7 @@ class JupyterServer:
         self._named = threading.Event()
         self._ended = threading.Event()
         self._process = subprocess.Popen(
-            self._command(),
+            [*self._command(), *options],
             env=self._environment(root),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

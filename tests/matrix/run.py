@@ -1,10 +1,11 @@
-"""Run the kernel and unit tests on other Pythons, ipykernels and hosts, each in its own environment.
+"""Run the tests on other Pythons, ipykernels and notebook hosts, each row in its own environment.
 
-    python tests/matrix/run.py               every row
-    python tests/matrix/run.py py312 py313   the rows whose names contain one of these
+    python tests/matrix/run.py                every row
+    python tests/matrix/run.py py312 voila    the rows whose names contain one of these
 
-An interpreter that is not on this machine is a skip, named at the end. Under `CI=true` it is an error when
-no Python from 3.12 up was found at all.
+A host's row needs Chromium, which its tests find as those of `tests/e2e` do. An interpreter that is not on
+this machine is a skip, named at the end. Under `CI=true` it is an error when no Python from 3.12 up was
+found at all.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ TEST_TOOLS = {
     "pytest-timeout",
     "wsproto",
 }
+HOST_TOOLS = {"playwright", "pytest", "pytest-asyncio", "pytest-timeout"}
 
 
 class Row(NamedTuple):
@@ -43,9 +45,11 @@ class Row(NamedTuple):
     Attributes:
         name: names the environment's folder, `.venv-matrix-NAME`.
         python: the interpreter's major and minor version.
-        requirements: what is installed beside the checkout. A host (Notebook, Voilà) is a row that names it.
+        requirements: what is installed beside the checkout.
         kernel_tests: folders run with `-m kernel`.
         unit_tests: folders run without kernels and browsers.
+        host_tests: folders and modules run with `-m e2e`. A row that has any gets JupyterLab and Playwright
+            instead of the other tests' tools.
     """
 
     name: str
@@ -53,6 +57,12 @@ class Row(NamedTuple):
     requirements: tuple[str, ...]
     kernel_tests: tuple[str, ...] = ("tests/kernel",)
     unit_tests: tuple[str, ...] = tuple(f"tests/{name}" for name in UNIT_TESTS)
+    host_tests: tuple[str, ...] = ()
+
+
+def host(name: str, requirement: str, module: str) -> Row:
+    """A row for another application that shows the views: its own tests, and no others."""
+    return Row(name, (3, 11), (requirement,), (), (), (f"tests/hosts/{module}",))
 
 
 ROWS = (
@@ -61,6 +71,8 @@ ROWS = (
     Row("py311-ipykernel6", (3, 11), ("ipykernel==6.31.0",), unit_tests=()),  # the last without subshells
     Row("py312", (3, 12), ("ipykernel",)),
     Row("py313", (3, 13), ("ipykernel",)),
+    host("notebook7", "notebook>=7.4", "test_notebook7.py"),
+    host("voila", "voila>=0.5", "test_voila.py"),
 )
 
 
@@ -80,19 +92,23 @@ def find_interpreter(version: tuple[int, int]) -> str | None:
     return None
 
 
-def tool_requirements() -> list[str]:
-    """The part of the test group that kernel and unit tests use, with its bounds: no browser, no image."""
+def tool_requirements(tools: set[str]) -> list[str]:
+    """The part of the test group that is named in `tools`, with its bounds."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         group = tomllib.load(file)["dependency-groups"]["test"]
-    return [line for line in group if re.split(r"[^\w-]", line)[0] in TEST_TOOLS]
+    return [line for line in group if re.split(r"[^\w-]", line)[0] in tools]
 
 
 def environment(row: Row, interpreter: str) -> Path:
     """Make the row's environment, or find it as an earlier run left it; returns its Python."""
     folder = ROOT / f".venv-matrix-{row.name}"
     python = folder / "bin" / "python"
-    # jupyter-server is what a kernel's own server is found with; the rest of JupyterLab is not needed.
-    requirements = ["-e", f"{ROOT}[nats]", "jupyter-server", *tool_requirements(), *row.requirements]
+    if row.host_tests:
+        requirements = ["-e", f"{ROOT}[lab]", *tool_requirements(HOST_TOOLS)]
+    else:
+        # jupyter-server is what a kernel's own server is found with; the rest of JupyterLab is not needed.
+        requirements = ["-e", f"{ROOT}[nats]", "jupyter-server", *tool_requirements(TEST_TOOLS)]
+    requirements += row.requirements
     project = (ROOT / "pyproject.toml").read_bytes()
     wanted = hashlib.sha256(project + "\n".join([interpreter, *requirements]).encode()).hexdigest()
     stamp = folder / ".requirements"
@@ -112,10 +128,11 @@ def run(row: Row, interpreter: str) -> bool:
     runs = (
         (row.kernel_tests, "kernel"),
         (row.unit_tests, NEITHER_SLOW_NOR_KERNEL),
+        (row.host_tests, "e2e"),
     )
     passed = True
     for folders, marker in runs:
-        present = [folder for folder in folders if (ROOT / folder).is_dir()]
+        present = [folder for folder in folders if (ROOT / folder).exists()]
         if present:
             command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marker, *present]
             passed &= subprocess.run(command, cwd=ROOT, check=False).returncode == 0

@@ -11,8 +11,9 @@ from packaging.requirements import Requirement
 from tests.matrix import run as matrix
 
 
-def test_its_test_tools_are_all_in_the_test_group():
-    assert {Requirement(line).name for line in matrix.tool_requirements()} == matrix.TEST_TOOLS
+@pytest.mark.parametrize("tools", [matrix.TEST_TOOLS, matrix.HOST_TOOLS])
+def test_its_test_tools_are_all_in_the_test_group(tools):
+    assert {Requirement(line).name for line in matrix.tool_requirements(tools)} == tools
 
 
 def test_its_rows_have_names_of_their_own():
@@ -50,6 +51,13 @@ def test_in_ci_some_newer_python_must_be_there(without_newer_python, monkeypatch
     assert "CI=true asks for one" in capsys.readouterr().out
 
 
-def test_every_folder_of_a_row_is_one_the_repository_has():
-    folders = {folder for row in matrix.ROWS for folder in (*row.kernel_tests, *row.unit_tests)}
-    assert sorted(folder for folder in folders if not Path(matrix.ROOT, folder).is_dir()) == []
+def test_every_folder_and_module_of_a_row_is_one_the_repository_has():
+    folders = {name for row in matrix.ROWS for name in (*row.kernel_tests, *row.unit_tests)}
+    assert sorted(name for name in folders if not Path(matrix.ROOT, name).is_dir()) == []
+    modules = {name for row in matrix.ROWS for name in row.host_tests}
+    assert sorted(name for name in modules if not Path(matrix.ROOT, name).is_file()) == []
+
+
+def test_every_module_of_a_host_is_run_by_a_row():
+    there = {f"tests/hosts/{path.name}" for path in Path(matrix.ROOT, "tests/hosts").glob("test_*.py")}
+    assert {name for row in matrix.ROWS for name in row.host_tests} == there
