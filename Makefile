@@ -19,7 +19,7 @@ lab: $(VENV)/.lab  ## Install the lab and open JupyterLab on the first lesson; o
 test: lint  ## Check and test everything except the soak tests
 	$(BIN)/python -m pytest -m "not soak"
 
-test-matrix: $(VENV)/.test  ## Run the kernel and unit tests on the other Pythons and ipykernels
+test-matrix: $(VENV)/.test  ## Run the tests on the other Pythons and ipykernels, and in Notebook 7 and Voilà
 	$(BIN)/python tests/matrix/run.py $(ARGS)
 
 soak: tools  ## Run the tests that load the server for minutes
