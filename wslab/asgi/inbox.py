@@ -8,6 +8,7 @@ it has read waits here until the endpoint asks. A connection that does neither h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocketDisconnect
@@ -61,12 +62,9 @@ class Inbox:
     def watch(self) -> None:
         """From now on read ahead, up to the limits, so that the end is noticed when it comes."""
         self._watched = True
-        try:
+        # Asked in a thread, where no loop runs: it is read from the next look in the loop on.
+        with contextlib.suppress(RuntimeError):
             self._read_on()
-        except (
-            RuntimeError
-        ):  # asked in a thread, where no loop runs: it is read from the next look in the loop on
-            return
 
     async def get(self, timeout: float | None = None) -> Message:
         """The oldest message.
