@@ -151,6 +151,30 @@ def test_the_chart_moves_as_long_as_somebody_subscribes(dashboard, page):
     assert drawn
 
 
+def test_a_chart_that_was_built_out_of_sight_fills_its_place(dashboard, page):
+    stocks = dashboard.view("stocks")
+    stocks.locator(".u-wrap").wait_for()
+    # A change of the body's classes is how themes come: the chart is built anew for its colours, here while
+    # the page is out of sight for less than a frame, so that no observer of sizes ever hears of it.
+    stocks.evaluate(
+        """async (root) => {
+            root.querySelector(".u-wrap").dataset.old = "";
+            root.style.display = "none";
+            document.body.classList.toggle("another-theme");
+            for (let turn = 0; turn < 5; turn++) await null;
+            root.style.display = "";
+        }"""
+    )
+    built_anew = stocks.locator(".u-wrap:not([data-old])")
+    built_anew.wait_for()
+    before = int(stocks.get_attribute("data-seq"))
+    page.wait_for_function(
+        "([root, before]) => Number(root.dataset.seq) > before", arg=[stocks.element_handle(), before]
+    )
+    place = stocks.locator(".wslab-stocks-plot")
+    assert built_anew.evaluate("(chart) => chart.offsetWidth") == place.evaluate("(node) => node.clientWidth")
+
+
 def test_a_connection_is_closed_from_its_row(dashboard, program):
     outside = program("/echo/outside")
     table = dashboard.view("connections")

@@ -14,7 +14,7 @@ import { button, cssVariable, element, liveView, onTheme, visible } from "./comm
 
 /**
  * The part of uPlot that is used here.
- * @typedef {{data: Price[][], bbox: {left: number, top: number, width: number, height: number}, ctx: CanvasRenderingContext2D,
+ * @typedef {{data: Price[][], width: number, bbox: {left: number, top: number, width: number, height: number}, ctx: CanvasRenderingContext2D,
  *   cursor: {idx?: number | null}, series: {show: boolean}[], destroy(): void, setData(data: Price[][]): void,
  *   setSeries(index: number, options: {show: boolean}): void, setSize(size: {width: number, height: number}): void,
  *   setCursor(at: {left: number, top: number}): void,
@@ -345,6 +345,7 @@ function render(state, _model, root) {
     grid.hidden = host.hidden = bare;
     if (JSON.stringify(shown.symbols) !== built || (!plot && !bare)) rebuild();
     else plot?.setData([shown.times, ...shown.lines]);
+    fit();
     tiles.forEach(({ tile, canvas }, index) => {
       tile.setAttribute("aria-pressed", String(!hidden.has(shown.symbols[index])));
       sparkline(canvas, shown.prices[index], colours[index]);
@@ -352,12 +353,18 @@ function render(state, _model, root) {
     read();
   }
 
+  /** A plot that was built while nothing was laid out has no width of its own yet. */
+  function fit() {
+    const width = host.clientWidth;
+    if (plot && width && plot.width !== width) plot.setSize({ width, height: HEIGHT });
+  }
+
   const resized = new ResizeObserver(() => {
-    if (!plot || !host.clientWidth) return;
-    plot.setSize({ width: host.clientWidth, height: HEIGHT });
+    if (!host.clientWidth) return;
+    fit();
     tiles.forEach(({ canvas }, index) => sparkline(canvas, shown.prices[index], colours[index]));
   });
-  resized.observe(root);
+  resized.observe(host); // it also comes and goes with the first prices
   const themed = onTheme(() => {
     rebuild();
     draw();
