@@ -205,6 +205,18 @@ async def test_cancellation_ends_it_without_a_word():
     assert (server.kinds, session.gone, len(journal)) == (["accept"], True, 0)
 
 
+async def test_a_cancellation_of_the_endpoints_own_making_is_a_failure():
+    async def endpoint(ws):
+        await ws.accept()
+        other = asyncio.create_task(asyncio.Event().wait())
+        other.cancel()
+        await other
+
+    server, _, journal = await run(endpoint)
+    assert server.sent[-1]["code"] == 1011
+    assert isinstance(journal[0], EndpointFailed)
+
+
 async def test_closed_from_outside_the_endpoints_next_send_is_a_clean_disconnect():
     running = asyncio.Event()
     raised = []

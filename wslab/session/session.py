@@ -81,10 +81,14 @@ class Session:
         scope["extensions"] = extensions
         try:
             await run_endpoint(app, scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            # The server's stop cancels what has not ended in time. The task is the server's own and
-            # ends here; passing the cancellation on would only make it print a traceback.
-            self.gone = True
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # The server's stop cancels what has not ended in time. The task is the server's own and
+                # ends here; passing the cancellation on would only make it print a traceback.
+                self.gone = True
+            else:  # nobody cancelled it: the endpoint let the end of another task through
+                await self._failed(error)
         except (WebSocketDisconnect, WebSocketDisconnected, OSError) as error:
             if not self._has_ended():
                 await self._failed(error)

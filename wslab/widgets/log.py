@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LogView"]
 
 _LINES = 500  # what a page keeps, so more is not worth sending
-_BATCH = 48 * 1024  # characters a message: 15 of them a second stay below Jupyter's 1 MB/s
+_BATCH = 48 * 1024  # characters a message: 15 a second stay below 1 MB/s, Jupyter's limit for streams
 _SENTENCE = 500
 _DETAIL = 12_000
 _SHOWN = 20

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PriceTable", "StocksView"]
 
-_VALUES = 6_000  # numbers a message, 48 KB: 15 of them a second stay below Jupyter's 1 MB/s
+_VALUES = 6_000  # numbers a message, 48 KB: 15 a second stay below 1 MB/s, Jupyter's limit for streams
 _SYMBOLS = 24  # more lines than anybody can tell apart
 
 
