@@ -16,6 +16,7 @@ __all__ = [
     "NoEventLoopError",
     "NotAnAppError",
     "NotRunningError",
+    "OptionError",
     "PortInUseError",
     "ProxyNotFoundError",
     "RoomError",
@@ -53,6 +54,10 @@ class EndpointError(WSLabError, TypeError):
 
 class DependencyScopeError(EndpointError):
     """A dependency outlives what it depends on."""
+
+
+class OptionError(WSLabError, TypeError, ValueError):
+    """An option of `Lab`, `serve` or the command line is unknown, or its value cannot be meant."""
 
 
 class NoEventLoopError(WSLabError, RuntimeError):

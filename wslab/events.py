@@ -21,10 +21,13 @@ __all__ = [
     "HandshakeRefused",
     "LabStarted",
     "LabStopped",
+    "LimitReached",
+    "LoopHeld",
     "MemberJoined",
     "MemberLeft",
     "MessageDropped",
     "Notice",
+    "Printed",
     "RoomBroadcast",
 ]
 
@@ -101,6 +104,18 @@ class EndpointFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached(Event):
+    """A client asked for more than the lab's `limit` (see `wslab.server.limits`), whose value is `value`.
+
+    `answer` says what the client got: a close code or an HTTP status.
+    """
+
+    limit: str
+    value: float
+    answer: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberJoined(Event):
     """`connection` is a member of `room` now; `members` is the count after it."""
 
@@ -139,3 +154,28 @@ class Notice(Event):
 
     text: str
     level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopHeld(Event):
+    """The lab's event loop did not turn for `seconds`: nothing was served, and no cell could go on.
+
+    `by` is the cell or endpoint that held it, "" where that could not be told; `where` is the innermost
+    line of the user's own code that was at work.
+    """
+
+    seconds: float
+    by: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed(Event):
+    """An endpoint wrote `text` to `stream`, "stdout" or "stderr".
+
+    `left_out` counts characters that were too many for one second and are kept nowhere.
+    """
+
+    stream: str
+    text: str
+    left_out: int = 0

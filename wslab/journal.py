@@ -13,11 +13,11 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from wslab.events import Event, Notice
 
-__all__ = ["Journal", "LabExtension", "lab_extension"]
+__all__ = ["FrameSink", "Journal", "LabExtension", "lab_extension"]
 
 Subscriber = Callable[[Event], None]
 
@@ -89,6 +89,34 @@ class Journal:
         return "\n".join([f"<Journal: {self.published} events, the last {len(lines)} of them:", *lines]) + ">"
 
 
+class FrameSink(Protocol):
+    """A connection that takes frames as they go on the wire: encoded once, for however many members.
+
+    Only for frames that are whole messages, not compressed, from a server (so not masked).
+    """
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were taken and are not with the operating system yet."""
+
+    def write_frame(self, frame: bytes) -> bool:
+        """Take `frame`, to go out with all others of this turn of the loop, in their order.
+
+        Returns:
+            False where it was not taken: the connection is not open, or its client does not keep up.
+        """
+
+    async def drained(self) -> None:
+        """Wait until `write_frame` takes frames again.
+
+        Raises:
+            OSError: the connection has ended.
+        """
+
+    def abort(self) -> None:
+        """Drop the connection at once, without a close frame; the client sees 1006."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabExtension:
     """What a lab adds to a connection's ASGI scope, as ``scope["extensions"]["wslab"]``.
@@ -99,11 +127,13 @@ class LabExtension:
         journal: where to tell what happens.
         connection: the connection's id.
         meant: told the close code and reason of a refusal, which HTTP has no place for; or None.
+        sink: takes frames that are encoded already; None where another server's protocol serves.
     """
 
     journal: Journal
     connection: str
     meant: Callable[[int, str], None] | None = None
+    sink: FrameSink | None = None
 
 
 def lab_extension(scope: Mapping[str, Any]) -> LabExtension | None:

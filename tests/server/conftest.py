@@ -10,9 +10,9 @@ import pytest
 import wslab
 
 
-@pytest.fixture
-async def lab():
-    lab = wslab.Lab()
+@pytest.fixture(params=["wslab", "websockets-sansio"])
+async def lab(request):
+    lab = wslab.Lab(ws=request.param)
 
     @lab.websocket("/echo")
     async def echo(ws: wslab.WebSocket):

@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from wslab.errors import WSLabError
 from wslab.events import EndpointFailed, Notice
 from wslab.journal import Journal, lab_extension
-from wslab.session import EndpointInterrupted, Session
+from wslab.session import EndpointInterrupted, ServerChannel, Session
 from wslab.wire import Connection, Recorder
 
 
@@ -22,6 +22,9 @@ class Server:
         self.broken = False
         extensions = {"websocket.http.response": {}} if denial else {}
         self.scope = {"type": "websocket", "path": "/", "headers": [], "extensions": extensions}
+
+    def channel(self, connection=None) -> ServerChannel:
+        return ServerChannel(connection, self.scope, self.inbox.get, self.send)
 
     async def send(self, message):
         if self.broken:
@@ -42,12 +45,12 @@ class Server:
 async def run(endpoint, *, server=None, connection=None):
     server = server or Server()
     journal = Journal()
-    session = Session(connection, journal)
+    session = Session(server.channel(connection), journal)
 
     async def app(scope, receive, send):
         await endpoint(WebSocket(scope, receive, send))
 
-    await session.run(app, server.scope, server.inbox.get, server.send)
+    await session.run(app, server.scope)
     return server, session, journal
 
 
@@ -176,7 +179,7 @@ async def test_a_send_to_a_client_that_left_raises_the_clean_disconnect():
 
     server = Server()
     _, session, journal = await run(endpoint, server=server)
-    assert session.gone
+    assert session.channel.gone
     assert len(journal) == 0
 
 
@@ -202,7 +205,7 @@ async def test_cancellation_ends_it_without_a_word():
     await running.wait()
     task.cancel()
     _, session, journal = await task
-    assert (server.kinds, session.gone, len(journal)) == (["accept"], True, 0)
+    assert (server.kinds, session.channel.gone, len(journal)) == (["accept"], True, 0)
 
 
 async def test_a_cancellation_of_the_endpoints_own_making_is_a_failure():
@@ -230,12 +233,13 @@ async def test_closed_from_outside_the_endpoints_next_send_is_a_clean_disconnect
         except WebSocketDisconnect as error:
             raised.append(error.code)
 
-    server, session = Server(), Session(None, Journal())
+    server = Server()
+    session = Session(server.channel(), Journal())
 
     async def app(scope, receive, send):
         await endpoint(WebSocket(scope, receive, send))
 
-    task = asyncio.create_task(session.run(app, server.scope, server.inbox.get, server.send))
+    task = asyncio.create_task(session.run(app, server.scope))
     await running.wait()
     await session.close(1008, "enough")
     with pytest.raises(WSLabError, match="not"):
@@ -268,7 +272,7 @@ async def test_an_endpoint_that_only_pushes_ends_quietly_when_the_client_leaves(
 
     server = Server()
     _, session, journal = await run(endpoint, server=server)
-    assert session.gone
+    assert session.channel.gone
     assert len(journal) == 0
 
 

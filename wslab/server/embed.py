@@ -10,7 +10,9 @@ ends within its limits whatever the handlers do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import socket
 import sys
 from importlib.util import find_spec
@@ -20,16 +22,22 @@ import uvicorn
 
 from wslab.errors import PortInUseError, WSLabError
 from wslab.events import Notice
+from wslab.server.limits import OFF
+from wslab.server.tap import protocol_classes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp
 
     from wslab.journal import Journal
+    from wslab.server.options import Options
+    from wslab.session.records import Observer
 
 __all__ = ["IMPLEMENTATIONS", "EmbeddedServer", "bind"]
 
-IMPLEMENTATIONS = {"websockets-sansio": "websockets", "wsproto": "wsproto"}
-"""uvicorn's WebSocket implementations that can serve, and the package each needs."""
+IMPLEMENTATIONS = {"wslab": "wslab", "websockets-sansio": "websockets", "wsproto": "wsproto"}
+"""The WebSocket implementations that can serve, and the package each needs; ``wslab`` is our own."""
 
 GRACE = 1.0
 """Seconds that connections get to finish their close handshake before their endpoints are cancelled."""
@@ -92,10 +100,9 @@ class EmbeddedServer:
     Args:
         app: the ASGI application, lifespan not included.
         sock: a bound socket (`bind`).
-        http: the ``http=`` protocol class.
-        ws: a name from `IMPLEMENTATIONS`.
-        journal: where the server's own warnings are told.
-        max_message: bytes of the largest message accepted (RFC 6455 close code 1009 above it).
+        observer: where connections are recorded, and the server's own warnings told.
+        options: the lab's; their ``ws`` is a name from `IMPLEMENTATIONS`.
+        on_limit: told ``(limit, connection, close code)`` when a client reaches one.
 
     Raises:
         WSLabError: `ws` names no implementation, or one that is not installed.
@@ -106,11 +113,11 @@ class EmbeddedServer:
         app: ASGIApp,
         sock: socket.socket,
         *,
-        http: type[asyncio.Protocol],
-        ws: str,
-        journal: Journal,
-        max_message: int = 2**20,
+        observer: Observer,
+        options: Options,
+        on_limit: Callable[[str, str, int], None] | None = None,
     ) -> None:
+        ws = options.ws
         if ws not in IMPLEMENTATIONS:
             names = " or ".join(map(repr, IMPLEMENTATIONS))
             raise WSLabError(f"Expected ws={names}, got {ws!r}.")
@@ -120,21 +127,31 @@ class EmbeddedServer:
                 remedy=f"Run: pip install {IMPLEMENTATIONS[ws]}",
             )
         self._socket = sock
-        self._journal = journal
-        self._handler = _JournalHandler(journal)
+        self._journal = observer.journal
+        self._handler = _JournalHandler(observer.journal)
         access = logging.getLogger("uvicorn.access")
         self._access_before = (list(access.handlers), access.propagate)
+        limits, deflate = options.limits, options.deflate
+        http, own = protocol_classes(
+            observer,
+            handshake_limit=None if limits.handshake == OFF else limits.handshake,
+            limiter=limits.limiter,
+            on_limit=on_limit,
+            deflate=None if isinstance(deflate, bool) else deflate,
+        )
         config = uvicorn.Config(
             app,
             http=http,
-            ws=ws,
+            ws=own if ws == "wslab" else ws,
             loop="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            ws_max_size=max_message,
-            ws_per_message_deflate=False,
+            ws_max_size=limits.max_message or sys.maxsize,
+            ws_ping_interval=options.ping_interval,
+            ws_ping_timeout=options.ping_timeout,
+            ws_per_message_deflate=bool(deflate),
             timeout_graceful_shutdown=int(GRACE),
         )
         config.load()
@@ -185,6 +202,27 @@ class EmbeddedServer:
         for connection in list(self._server.server_state.connections):
             connection.shutdown()
         self._socket.close()
+
+    def give_up(self) -> None:
+        """Free the port and tell every client 1012, from another thread, while the loop is held.
+
+        What belongs to a loop is not another thread's to touch; but this one does not turn, and when it
+        does again, it finds its connections ended and stops.
+        """
+        for connection in list(self._server.server_state.connections):
+            sock = connection.transport.get_extra_info("socket")
+            # asyncio's debug mode raises what is otherwise let pass; the client may be gone, too.
+            with contextlib.suppress(OSError, RuntimeError):
+                connection.shutdown()
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+        if sys.platform == "win32":
+            self._socket.close()
+            return
+        # The loop goes on watching this file descriptor: it stays ours, with another socket behind it, for
+        # otherwise the next listener could get its number.
+        with socket.socket(self._socket.family, socket.SOCK_STREAM) as unbound:
+            os.dup2(unbound.fileno(), self._socket.fileno(), inheritable=False)
 
     def _abort(self) -> None:
         for connection in list(self._server.server_state.connections):

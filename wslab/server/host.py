@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from wslab.errors import NotAnAppError, StartupError
 from wslab.events import AppSwapped, Notice
-from wslab.server.tap import STATE_KEY, Tap
-from wslab.session import Lifespan, Session
+from wslab.server.limits import Admission, LimitedChannel, Limits
+from wslab.server.protocol import STATE_KEY
+from wslab.session import Channel, Lifespan, ServerChannel, Session
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from wslab.journal import Journal
     from wslab.server.policy import Policy
+    from wslab.server.tap import Tap
+    from wslab.session.driver import Driver
 
 __all__ = ["Generation", "Host", "check_app"]
 
@@ -64,9 +67,10 @@ class Host:
         current: the generation that new connections get, or None before the first.
     """
 
-    def __init__(self, journal: Journal, policy: Policy) -> None:
+    def __init__(self, journal: Journal, policy: Policy, limits: Limits | None = None) -> None:
         self.journal = journal
         self.policy = policy
+        self.admission = Admission(limits or Limits(), journal)
         self.sessions: dict[str, Session] = {}
         self.current: Generation | None = None
         self._count = 0
@@ -120,28 +124,45 @@ class Host:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection or request (ASGI 3)."""
-        tap: Tap | None = scope.get("state", {}).pop(STATE_KEY, None)
+        carrier = scope.get("state", {}).pop(STATE_KEY, None)
         kind = scope["type"]
         if kind == "websocket":
-            await self._websocket(tap, scope, receive, send)
+            await self._websocket(self._channel(carrier, scope, receive, send), scope)
         elif kind == "http":
             await self._http(scope, receive, send)
 
-    async def _websocket(self, tap: Tap | None, scope: Scope, receive: Receive, send: Send) -> None:
-        session = Session(tap.open() if tap else None, self.journal)
+    def _channel(self, carrier: Tap | Driver | None, scope: Scope, receive: Receive, send: Send) -> Channel:
+        """What stands for the connection: the lab's own driver, or another server's behind the tap."""
+        if isinstance(carrier, Channel):
+            return carrier
+        connection = carrier.open() if carrier is not None else None
+        limiter = self.admission.limits.limiter()
+        if limiter is None:
+            return ServerChannel(connection, scope, receive, send)
+        return LimitedChannel(connection, scope, receive, send, limiter=limiter, admission=self.admission)
+
+    async def _websocket(self, channel: Channel, scope: Scope) -> None:
         refusal = self.policy.check(scope)
         if refusal is not None:
-            await session.refuse(scope, send, 403, refusal.reason, refusal.remedy)
+            await channel.deny(refusal.status, refusal.reason, refusal.remedy)
             return
         generation = await self._ready()
         if generation is None:
-            await session.refuse(scope, send, 503, "The lab's application did not start.", "See lab.log.")
+            await channel.deny(503, "The lab's application did not start.", "See lab.log.")
             return
+        with self.admission.hold(scope, channel) as too_much:
+            if too_much is not None:
+                await channel.deny(too_much.status, too_much.reason, too_much.remedy)
+                return
+            await self._serve(generation, channel, scope)
+
+    async def _serve(self, generation: Generation, channel: Channel, scope: Scope) -> None:
+        session = Session(channel, self.journal)
         generation.sessions += 1
         self.sessions[session.id] = session
         scope["state"].update(generation.lifespan.state)
         try:
-            await session.run(generation.app, scope, receive, send)
+            await session.run(generation.app, scope)
         finally:
             self.sessions.pop(session.id, None)
             generation.sessions -= 1

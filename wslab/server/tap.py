@@ -1,10 +1,15 @@
-"""The tap: a protocol between the socket and whatever uvicorn serves with.
+"""The tap: a protocol between the socket and whatever serves it; uvicorn's ``http=``.
 
-uvicorn is given `Tap` as its ``http=`` class and asyncio talks to the tap for the whole life of a
-connection. The tap hands every byte on to an inner protocol: uvicorn's HTTP protocol first, and after
-an upgrade the WebSocket protocol that uvicorn puts in its place by calling `transport.set_protocol`
-on our transport. So the tap sees the raw upgrade request and every byte both ways, whichever
-implementation serves, and uses no private name of any of them::
+uvicorn is given a `Tap` for each TCP connection. The tap reads the first request's head itself, as it is on
+the wire: one that is too long is answered with 431, one that does not come with 408, and nobody
+downstream hangs on either. Then there are two ways.
+
+With the lab's own engine, an upgrade request goes to a `WebSocketProtocol`, which takes the tap's place at
+the transport; nothing stands between the socket and the engine any more.
+
+Everything else goes to uvicorn's HTTP protocol behind the tap, and, after an upgrade, to the WebSocket
+implementation that uvicorn puts in its place by calling `transport.set_protocol` on our transport. So the
+tap sees every byte both ways, whichever implementation serves, and uses no private name of any of them::
 
     socket <-> asyncio transport <-> Tap -> data_received -> inner protocol
                                       ^                           |
@@ -15,42 +20,37 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from wslab.events import ConnectionAccepted, ConnectionEnded, ConnectionOpened, HandshakeRefused
-from wslab.wire.handshake import redact_head
+from wslab.server.protocol import STATE_KEY, VIA, WebSocketProtocol, address_of
+from wslab.session.records import note_answer, note_end, open_record
+from wslab.wire.opening import MAX_HEAD, HandshakeError, check_head, denial_response, is_upgrade, read_upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-    from wslab.journal import Journal
-    from wslab.wire import Connection, ConnectionTable
+    from wslab.session.driver import Limiter
+    from wslab.session.records import Observer
+    from wslab.wire import Connection
     from wslab.wire.connection import Flow
+    from wslab.wire.deflate import DeflateOptions
 
-__all__ = ["STATE_KEY", "Observer", "Tap", "tap_class"]
+__all__ = ["Tap", "TapTransport", "protocol_classes"]
 
-STATE_KEY = "wslab.tap"
-"""Where a connection's scope state holds its tap, until the host takes it out."""
+HANDSHAKE_LIMIT = 10.0
+"""Seconds a client has for a request's head."""
 
-_HEAD_LIMIT = 64 * 2**10  # bytes of a request that are looked through for its head
-_HEAD_KEPT = 8 * 2**10  # bytes of a head that are kept to be shown: connections outlive their frames
 _SWITCHING_PROTOCOLS = 101
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n")
-_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*websocket", re.IGNORECASE)
 _PROXY = re.compile(rb"\r\nx-(?:proxycontextpath|forwarded-context):", re.IGNORECASE)
+_LETTERS = range(ord("A"), ord("Z") + 1)
+_LINGER = 2.0  # seconds until a connection is cut whose client does not read an error's answer
 _END = b"\r\n\r\n"
-
-
-class Observer(Protocol):
-    """Where a tap puts what it sees."""
-
-    connections: ConnectionTable
-    journal: Journal
 
 
 class TapTransport(asyncio.Transport):
@@ -83,8 +83,12 @@ class TapTransport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._tap.upgrade(cast("asyncio.Protocol", protocol))
 
+    def hand_over(self, protocol: WebSocketProtocol) -> None:
+        """Give the socket itself to the lab's own protocol, which uvicorn has made."""
+        self._tap.hand_over(protocol)
+
     def get_protocol(self) -> asyncio.BaseProtocol:
-        return self._tap.inner
+        return self._tap.inner or self._tap
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._real.get_extra_info(name, default)
@@ -118,9 +122,10 @@ class TapTransport(asyncio.Transport):
 
 
 class Tap(asyncio.Protocol):
-    """Records one transport; see the module's text. uvicorn makes one for each TCP connection."""
+    """One TCP connection; see the module's text."""
 
-    observer: ClassVar[Observer]
+    observer: ClassVar[Observer | None] = None
+    handshake_limit: ClassVar[float | None] = HANDSHAKE_LIMIT
 
     def __init__(
         self,
@@ -129,68 +134,204 @@ class Tap(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.inner: asyncio.Protocol = H11Protocol(
-            config=config,
-            server_state=server_state,
-            app_state={**app_state, STATE_KEY: self},
-            _loop=_loop,
-        )
+        self._config = config
+        self._server_state = server_state
+        self._app_state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
+        self.inner: asyncio.Protocol | None = None  # once the first head has come
         self._connection: Connection | None = None
         self._request = b""  # HTTP bytes received since the last response
         self._response = b""  # bytes of an upgrade's response head so far
+        self._limit: asyncio.TimerHandle | None = None
+        self._handed_over = False
         self.received: Flow | None = None  # set once received bytes are frames
         self.sent: Flow | None = None  # set once sent bytes are frames
 
     # -- asyncio.Protocol --------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.inner.connection_made(TapTransport(self.transport, self))
+        self._server_state.connections.add(cast("Any", self))
+        self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         if self.received is not None:
             self.received.feed(data)
+            assert self.inner is not None
+            self.inner.data_received(data)
+        elif self.inner is None:
+            self._read_head(data)
         else:
-            self._request = (self._request + data)[-_HEAD_LIMIT:]
-        self.inner.data_received(data)
+            self._request = (self._request + data)[-MAX_HEAD:]
+            self._watch_next_head()
+            self.inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return self.inner.eof_received()
+        return self.inner.eof_received() if self.inner is not None else None
 
     def pause_writing(self) -> None:
-        self.inner.pause_writing()
+        if self.inner is not None:
+            self.inner.pause_writing()
 
     def resume_writing(self) -> None:
-        self.inner.resume_writing()
+        if self.inner is not None:
+            self.inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        connection = self._connection
-        if connection is not None:
-            refused = connection.state == "refused"
-            connection.note_end()
-            close = connection.close
-            if not refused and close is not None:
-                ended = ConnectionEnded(
-                    connection=connection.id, code=close.code, reason=close.reason, by=close.by
-                )
-                self.observer.journal.publish(ended)
-        self.inner.connection_lost(exc)
+        self._head_came()
+        self._server_state.connections.discard(cast("Any", self))
+        if self._connection is not None and self.observer is not None:
+            note_end(self.observer, self._connection)
+        if self.inner is not None:
+            self.inner.connection_lost(exc)
 
-    # -- what the transport tells ------------------------------------------------------------------
+    def shutdown(self) -> None:
+        """The server stops, and no request has come yet."""
+        if self.inner is None and self.transport is not None:
+            self.transport.close()
+
+    # -- the first request -------------------------------------------------------------------------
+    def _expect_head(self) -> None:
+        if self.handshake_limit is not None and self._limit is None:
+            self._limit = self._loop.call_later(self.handshake_limit, self._too_slow)
+
+    def _head_came(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _watch_next_head(self) -> None:
+        """A connection that is kept alive may begin another request, and must end its head as well."""
+        if _END in self._request or not self._request:
+            self._head_came()
+        elif self._request[0] in _LETTERS:
+            self._expect_head()
+
+    def _too_slow(self) -> None:
+        self._limit = None
+        text = f"Expected a request's head within {self.handshake_limit:g} s, it did not end."
+        self._refuse(HandshakeError(408, text, "Send the empty line that ends it."))
+
+    def _read_head(self, data: bytes) -> None:
+        self._request = request = self._request + data if self._request else data
+        end = request.find(_END)
+        if end < 0 and len(request) <= MAX_HEAD and request[0] in _LETTERS:
+            return  # what is no request at all is uvicorn's to answer
+        head = request[: end + 4] if end >= 0 else request
+        try:
+            check_head(head)
+        except HandshakeError as error:
+            self._refuse(error)
+            return
+        self._head_came()
+        if issubclass(
+            cast("Any", self._config.ws_protocol_class) or object, WebSocketProtocol
+        ) and is_upgrade(head):
+            self._upgrade_here(head, request[end + 4 :])
+            return
+        self._behind_us(head, request[end + 4 :] if end >= 0 else b"")
+
+    def _refuse(self, error: HandshakeError) -> None:
+        """Answer in the application's place, and end."""
+        transport = self.transport
+        assert transport is not None
+        self._head_came()
+        head = self._request.partition(_END)[0] + _END
+        answer = denial_response(error.status, error.headers, f"wslab: {error.reason}\n".encode())
+        if self._connection is None and self.observer is not None and is_upgrade(head):
+            connection = self._connection = self._open_record(head)
+            connection.refusal = error.reason
+        transport.write(answer)
+        if self._connection is not None and self.observer is not None:
+            note_answer(self.observer, self._connection, answer, error.status)
+        # Closing a socket with unread bytes would reset it, and the answer might not be read.
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._limit = self._loop.call_later(_LINGER, transport.abort)
+        self.inner = _Deaf()
+
+    def _upgrade_here(self, head: bytes, rest: bytes) -> None:
+        """Serve with the lab's own engine."""
+        transport = self.transport
+        assert transport is not None
+        assert self._config.ws_protocol_class is not None
+        try:
+            request = read_upgrade(head)
+        except HandshakeError as error:
+            self._refuse(error)
+            return
+        made: Any = self._config.ws_protocol_class
+        protocol: WebSocketProtocol = made(
+            config=self._config,
+            server_state=self._server_state,
+            app_state=self._app_state,
+            _loop=self._loop,
+        )
+        self._server_state.connections.discard(cast("Any", self))
+        transport.set_protocol(protocol)
+        protocol.begin(transport, request, head, rest, via=_way_in(transport, head))
+
+    def hand_over(self, protocol: WebSocketProtocol) -> None:
+        """Let go of the socket: uvicorn has made our protocol, for a later request of a connection kept alive."""
+        head, rest = self._last_head()
+        self._head_came()
+        self._handed_over = True
+        transport = self.transport
+        assert transport is not None
+        self._server_state.connections.discard(cast("Any", protocol))
+        try:
+            check_head(head)
+            request = read_upgrade(head)
+        except HandshakeError as error:
+            self._server_state.connections.add(cast("Any", self))
+            self._refuse(error)
+            return
+        transport.set_protocol(protocol)
+        protocol.begin(transport, request, head, rest, via=_way_in(transport, head))
+
+    # -- uvicorn behind the tap --------------------------------------------------------------------
+    def _behind_us(self, head: bytes, rest: bytes) -> None:
+        assert self.transport is not None
+        self._request = head
+        self._server_state.connections.discard(cast("Any", self))
+        self.inner = H11Protocol(
+            config=self._config,
+            server_state=self._server_state,
+            app_state={**self._app_state, STATE_KEY: self},
+            _loop=self._loop,
+        )
+        self.inner.connection_made(TapTransport(self.transport, self))
+        # First the head alone: after an upgrade, uvicorn would drop what came with it.
+        self.inner.data_received(head)
+        if rest and not self._handed_over:
+            self.data_received(rest)
+
     def upgrade(self, protocol: asyncio.Protocol) -> None:
         """The inner protocol changes: after HTTP come frames."""
+        if self._handed_over:
+            return
+        head, _ = self._last_head()
+        self._head_came()
+        try:
+            check_head(head)
+        except HandshakeError as error:  # a later request on a connection kept alive
+            self.inner = protocol
+            self._refuse(error)
+            return
         self.inner = protocol
-        self.received = self.open().received
+        connection = self.open()
+        if connection is not None:
+            self.received = connection.received
 
     def wrote(self, data: bytes) -> None:
         """The inner protocol sent `data`."""
         connection = self._connection
         if connection is None:
-            if not _UPGRADE.search(self._request):
+            if self.observer is None or not is_upgrade(self._last_head()[0]):
                 self._request = b""  # the answer to an ordinary request: the next one starts afresh
                 return
             connection = self.open()
-        if connection.response:
+        if connection is None or connection.response:
             return  # the body of a refusal
         self._response += data
         head, end, rest = self._response.partition(_END)
@@ -198,52 +339,62 @@ class Tap(asyncio.Protocol):
             self._answered(connection, head + end, rest)
 
     def _answered(self, connection: Connection, head: bytes, rest: bytes) -> None:
+        assert self.observer is not None
         status = int(head[9:12]) if head[9:12].isdigit() else 0
-        connection.note_response(_kept(head), status)
         self._response = b""
+        note_answer(self.observer, connection, head + rest, status)
         if status == _SWITCHING_PROTOCOLS:
             self.sent = connection.sent
-            self.observer.journal.publish(
-                ConnectionAccepted(connection=connection.id, subprotocol=connection.subprotocol)
-            )
             if rest:
                 connection.sent.feed(rest)
-            return
-        reason = connection.refusal or rest[:500].decode("utf-8", "replace").strip()
-        self.observer.journal.publish(
-            HandshakeRefused(connection=connection.id, status=status, reason=reason, remedy=connection.remedy)
-        )
 
-    def open(self) -> Connection:
+    def open(self) -> Connection | None:
         """The record of this connection; made when the upgrade request is seen for the first time."""
-        if self._connection is None:
-            assert self.transport is not None
-            starts = [match.start() for match in _REQUEST_LINE.finditer(self._request)]
-            head = self._request[starts[-1] if starts else 0 :].partition(_END)[0] + _END
-            via = "proxy" if _PROXY.search(head) else "direct"
-            connection = self.observer.connections.open(_address(self.transport), via)
-            connection.request = _kept(head)
-            self._connection = connection
+        if self._connection is None and self.observer is not None:
+            self._connection = self._open_record(self._last_head()[0])
             self._request = b""
-            self.observer.journal.publish(
-                ConnectionOpened(connection=connection.id, peer=connection.peer, path=connection.path)
-            )
         return self._connection
 
+    def _open_record(self, head: bytes) -> Connection:
+        assert self.transport is not None
+        assert self.observer is not None
+        return open_record(self.observer, head, address_of(self.transport), _way_in(self.transport, head))
 
-def _kept(head: bytes) -> bytes:
-    """What is stored of a head: without its secrets, and not without end."""
-    redacted = redact_head(head)
-    if len(redacted) <= _HEAD_KEPT:
-        return redacted
-    return redacted[:_HEAD_KEPT] + b"\r\n[the first %d of %d bytes]" % (_HEAD_KEPT, len(redacted)) + _END
-
-
-def _address(transport: asyncio.Transport) -> str:
-    peer = transport.get_extra_info("peername")
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else str(peer or "unknown")
+    def _last_head(self) -> tuple[bytes, bytes]:
+        """The head of the newest request, and what came after it."""
+        starts = [match.start() for match in _REQUEST_LINE.finditer(self._request)]
+        head, end, rest = self._request[starts[-1] if starts else 0 :].partition(_END)
+        return head + (end or _END), rest
 
 
-def tap_class(observer: Observer) -> type[asyncio.Protocol]:
-    """A `Tap` that tells `observer`: uvicorn takes a class and gives it no argument of ours."""
-    return type("Tap", (Tap,), {"observer": observer})
+class _Deaf(asyncio.Protocol):
+    """Throws away what still comes after an error was answered."""
+
+
+def _way_in(transport: asyncio.Transport, head: bytes) -> str:
+    way = transport.get_extra_info(VIA)
+    return str(way) if way else "proxy" if _PROXY.search(head) else "direct"
+
+
+def protocol_classes(
+    observer: Observer | None,
+    *,
+    handshake_limit: float | None = HANDSHAKE_LIMIT,
+    limiter: Callable[[], Limiter | None] | None = None,
+    on_limit: Callable[[str, str, int], None] | None = None,
+    deflate: DeflateOptions | None = None,
+) -> tuple[type[Tap], type[WebSocketProtocol]]:
+    """The pair for one server: uvicorn takes classes, and gives them no argument of ours.
+
+    Args:
+        observer: where connections are recorded; None for nowhere.
+        handshake_limit: seconds a client has for a request's head; None for no end.
+        limiter: see `wslab.session.driver.DriverSettings`.
+        on_limit: likewise.
+        deflate: the options of permessage-deflate, where uvicorn's `ws_per_message_deflate` is on.
+    """
+    http = type("Tap", (Tap,), {"observer": observer, "handshake_limit": handshake_limit})
+    given: dict[str, Any] = {"__slots__": (), "observer": observer, "limits": (limiter, on_limit)}
+    if deflate is not None:
+        given["deflate_options"] = deflate
+    return http, type("WebSocketProtocol", (WebSocketProtocol,), given)

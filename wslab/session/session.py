@@ -13,9 +13,8 @@ is freed by an interrupt       close 1011
 =============================  ==========================================================
 
 Only that connection ends, and the traceback goes to the journal. Nothing is raised into the server,
-which would print it into whatever cell runs at that moment. `close` and `send` let somebody else than
-the endpoint act on the connection (the dashboard's buttons); after such a close the endpoint's next
-`send` fails as it does for a client that left.
+which would print it into whatever cell runs at that moment. What passes, and what has passed, is the
+`Channel`'s (`wslab.session.channel`).
 """
 
 from __future__ import annotations
@@ -26,17 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected
 
-from wslab.errors import WSLabError
 from wslab.events import EndpointFailed, Notice
 from wslab.journal import Journal, LabExtension
-from wslab.wire.close_codes import cut_reason
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from wslab.wire import Connection
+    from wslab.session.channel import Channel
 
 __all__ = ["EndpointInterrupted", "Session"]
 
@@ -55,42 +52,33 @@ class Session:
     """The life of one accepted or refused connection.
 
     Args:
-        connection: its record; None where nothing is recorded.
+        channel: the connection.
         journal: where failures are told.
     """
 
-    def __init__(self, connection: Connection | None, journal: Journal) -> None:
-        self.connection = connection
+    def __init__(self, channel: Channel, journal: Journal) -> None:
+        self.channel = channel
         self.journal = journal
-        self.id = connection.id if connection else ""
-        self.accepted = False
-        self.answered = False  # a denial response or a close before accept went out
-        self.closing = False  # a close frame of ours went out
-        self.closed_from_outside = False
-        self.gone = False  # the application was told, or the server said so
-        self._receive: Receive
-        self._send: Send
-        self._denial_supported = False
+        self.id = channel.id
 
-    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Run `app` for this connection until it has ended. Raises nothing but what ends the loop."""
-        self._receive, self._send = receive, send
+        channel = self.channel
         extensions = dict(scope.get("extensions") or {})
-        self._denial_supported = "websocket.http.response" in extensions
-        extensions["wslab"] = LabExtension(self.journal, self.id, self._meant)
+        extensions["wslab"] = LabExtension(self.journal, self.id, channel.meant, channel.sink)
         scope["extensions"] = extensions
         try:
-            await run_endpoint(app, scope, self.receive, self.send)
+            await run_endpoint(app, scope, channel.receive, channel.send)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 # The server's stop cancels what has not ended in time. The task is the server's own and
                 # ends here; passing the cancellation on would only make it print a traceback.
-                self.gone = True
+                channel.gone = True
             else:  # nobody cancelled it: the endpoint let the end of another task through
                 await self._failed(error)
         except (WebSocketDisconnect, WebSocketDisconnected, OSError) as error:
-            if not self._has_ended():
+            if not channel.ended:
                 await self._failed(error)
         except EndpointInterrupted as error:
             await self._failed(error)
@@ -99,96 +87,14 @@ class Session:
         else:
             await self._returned()
 
-    def _has_ended(self) -> bool:
-        connection = self.connection
-        return self.gone or self.closing or bool(connection and connection.ended_at)
-
-    async def receive(self) -> Message:
-        """The application's `receive`; a disconnect carries the code RFC 6455 section 7.1.5 gives it."""
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            self.gone = True
-            close = self.connection.close if self.connection else None
-            if close is not None and not close.by:
-                # Servers report 1005 for a connection that was cut, which would mean a close frame.
-                return {**message, "code": 1006, "reason": ""}
-        return message
-
-    async def send(self, message: Message) -> None:
-        """The application's `send`."""
-        kind = message["type"]
-        if self.closed_from_outside:
-            raise ConnectionResetError("The connection was closed from the lab.")
-        if kind == "websocket.send":
-            pass  # first, since it is by far the most frequent
-        elif kind == "websocket.accept":
-            self.accepted = True
-        elif kind == "websocket.close":
-            if self.accepted:
-                self.closing = True
-                message = {**message, "reason": cut_reason(message.get("reason") or "")}
-            else:
-                self.answered = True
-                reason = message.get("reason") or "The endpoint closed before it accepted."
-                self._meant(message.get("code", 1000), reason)
-        elif kind == "websocket.http.response.start":
-            self.answered = True
-        elif kind == "websocket.http.response.body" and not self._refusal_known():
-            self._note_refusal(bytes(message.get("body", b""))[:500].decode("utf-8", "replace"))
-        try:
-            await self._send(message)
-        except OSError:
-            self.gone = True  # the server's word (ASGI 2.4) that the client left: no fault of the endpoint
-            raise
-
-    def _meant(self, code: int, reason: str) -> None:
-        # The client gets an HTTP status without the code: only the lab can show what was meant.
-        self._note_refusal(f"{reason} (meant as close code {code})")
-
-    def _refusal_known(self) -> bool:
-        return bool(self.connection and self.connection.refusal)
-
-    def _note_refusal(self, reason: str, remedy: str = "") -> None:
-        if self.connection is not None and not self.connection.refusal:
-            self.connection.refusal = reason
-            self.connection.remedy = remedy
-
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close from outside the endpoint.
-
-        Raises:
-            WSLabError: the connection is not open.
-        """
-        if not self.accepted or self._has_ended():
-            raise WSLabError(
-                f"Expected {self.id or 'the connection'} to be open, but it is not.",
-                remedy="Look at its row in lab.connections.",
-            )
-        self.closing = self.closed_from_outside = True
-        await self._send({"type": "websocket.close", "code": code, "reason": cut_reason(reason)})
-
-    async def deny(self, status: int, reason: str, remedy: str = "") -> None:
-        """Refuse the handshake with `status` and a text that a client can read."""
-        self.answered = True
-        self._note_refusal(reason, remedy)
-        if not self._denial_supported:
-            await self._send({"type": "websocket.close", "code": 1008, "reason": cut_reason(reason)})
-            return
-        body = f"{reason} {remedy}".strip().encode() + b"\n"
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-        await self._send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "websocket.http.response.body", "body": body})
-
-    async def refuse(self, scope: Scope, send: Send, status: int, reason: str, remedy: str) -> None:
-        """Refuse without running an application."""
-        self._send = send
-        self._denial_supported = "websocket.http.response" in (scope.get("extensions") or {})
-        await self.deny(status, reason, remedy)
+        """Close from outside the endpoint; see `Channel.close`."""
+        await self.channel.close(code, reason)
 
     async def _returned(self) -> None:
-        if self._has_ended() or self.answered:
+        if self.channel.ended or self.channel.answered:
             return
-        if self.accepted:
+        if self.channel.accepted:
             await self._last_close(1000, "")
             return
         text = "The endpoint returned without accepting the connection."
@@ -203,25 +109,24 @@ class Session:
         text = "".join(traceback.format_exception(type(error), error, trace))
         summary = "".join(traceback.format_exception_only(error)).strip()
         self.journal.publish(EndpointFailed(connection=self.id, error=summary, traceback=text, where=where))
-        if self._has_ended() or self.answered:
+        if self.channel.ended or self.channel.answered:
             return
-        if self.accepted:
+        if self.channel.accepted:
             await self._last_close(1011, f"Internal error: {name}")
         else:
             await self._last_denial(f"Internal error: {name}", "The lab's log has the traceback.")
 
     async def _last_close(self, code: int, reason: str) -> None:
-        self.closing = True
         try:
-            await self._send({"type": "websocket.close", "code": code, "reason": cut_reason(reason)})
+            await self.channel.send({"type": "websocket.close", "code": code, "reason": reason})
         except OSError:
-            self.gone = True  # the client left in the meantime: nobody to tell
+            self.channel.gone = True  # the client left in the meantime: nobody to tell
 
     async def _last_denial(self, reason: str, remedy: str) -> None:
         try:
-            await self.deny(500, reason, remedy)
+            await self.channel.deny(500, reason, remedy)
         except OSError:
-            self.gone = True
+            self.channel.gone = True
 
 
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:

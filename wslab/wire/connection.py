@@ -108,6 +108,20 @@ class Flow:
                 self._total = total
                 position = self._begin(data, position)
 
+    def whole(self, frame: bytes) -> None:
+        """Take one frame that is known to be whole, as `wslab.wire.engine` makes them."""
+        size = len(frame)
+        recorder = self._recorder
+        first = frame[0]
+        if first & _CONTROL or size > recorder.snaplen:
+            self._frame(frame[: recorder.snaplen], size)
+            return
+        self.frames += 1
+        self.bytes += size
+        self.messages += first >> 7
+        if recorder.enabled:
+            recorder.append(self._connection, self._direction, size, frame)
+
     def _begin(self, data: bytes, position: int) -> int:
         """Keep the start of a frame that this chunk does not end."""
         rest = len(data) - position

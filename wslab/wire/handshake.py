@@ -10,20 +10,34 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["GUID", "Head", "accept_key", "parse_head", "redact_head", "redact_target"]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """The constant that both sides append to the key (RFC 6455 section 1.3)."""
 
-_SECRET_HEADERS = frozenset(
-    {b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"x-api-key", b"x-xsrftoken"}
-)
+_END = b"\r\n\r\n"
+_SECRET_HEADER = re.compile(rb"(?i)authorization|cookie|token|secret|passw|api[-_]?key|credential|jwt")
+_PARAMETER = re.compile(rb"([?&;])([^=&;#\s?]*)=([^&;#\s]*)")
 _SECRET_PARAMETER = re.compile(
-    rb"(?i)([?&;](?:[\w.-]*(?:token|secret|password|passwd|api_?key|jwt|credential|signature)|auth|key|sig|code)=)"
-    rb"([^&;#\s]*)"
+    rb"(?is).*(?:token|secret|password|passwd|api_?key|jwt|credential|signature)\]?|auth|key|sig|code"
 )
 _SECRET_SUBPROTOCOL = re.compile(rb"(?i)^(wslab\.token\.|bearer\.|base64url\.bearer\.authorization\.)")
+_LINE_END = re.compile(rb"(\r?\n)")
+_HARMLESS = re.compile(
+    rb"[^\r\n=]*+(=[^\r\n]*+)?\r\n"
+    rb"(?:(?:sec-(?:websocket-(?:key|version|extensions|accept)|fetch-(?:dest|mode|site|user)|gpc)|host|upgrade"
+    rb"|connection|user-agent|origin|accept(?:-(?:encoding|language|charset))?|cache-control|pragma|date|server"
+    rb"|content-(?:length|type)|x-forwarded-(?:for|host|port|proto|context)|x-proxycontextpath|x-real-ip|via|dnt"
+    rb"|priority|sec-websocket-protocol(?!:[^\r\n]*(?:token|bearer))):[^\r\n]*+\r\n)*+\r\n",
+    re.IGNORECASE,
+)
+"""A whole head without a place for a secret but, in group 1, its first line behind an equals sign."""
 
 
 def accept_key(key: str | bytes) -> str:
@@ -79,10 +93,6 @@ def parse_head(raw: bytes) -> Head:
     return Head(lines[0], tuple(fields))
 
 
-def _hidden(value: bytes) -> bytes:
-    return b"[redacted-%d-bytes]" % len(value)  # no space: a target must stay one word
-
-
 def redact_target(target: bytes) -> bytes:
     """Take the values of token-like query parameters out of a request target or URL.
 
@@ -90,7 +100,14 @@ def redact_target(target: bytes) -> bytes:
         >>> redact_target(b"/ws?room=a&lab_token=abc")
         b'/ws?room=a&lab_token=[redacted-3-bytes]'
     """
-    return _SECRET_PARAMETER.sub(lambda match: match[1] + _hidden(match[2]), target)
+    return _PARAMETER.sub(_redact_parameter, target)
+
+
+def _redact_parameter(match: re.Match[bytes]) -> bytes:
+    start, name, value = match.groups()
+    if not _SECRET_PARAMETER.fullmatch(unquote_to_bytes(name)):  # a name may be percent-encoded, too
+        return match[0]
+    return start + name + b"=" + _hidden(value)
 
 
 def _redact_protocols(value: bytes) -> bytes:
@@ -106,34 +123,65 @@ def _redact_protocols(value: bytes) -> bytes:
         else:
             shown.append(offer)
         after_bearer = offer.lower() == b"bearer"
-    return b", ".join(shown)
+    return value if shown == offers else b", ".join(shown)
 
 
 def redact_head(raw: bytes) -> bytes:
     r"""`raw` without its secrets: credentials, cookies, tokens in the target, referrer or subprotocols.
 
-    Each secret's place and length stay visible, so that a reader sees that one was sent.
+    Each secret's place and length stay visible, so that a reader sees that one was sent; every line
+    without one stays as it came.
 
     Example:
         >>> redact_head(b"GET /?token=abc HTTP/1.1\r\nCookie: a=b\r\n\r\n")
         b'GET /?token=[redacted-3-bytes] HTTP/1.1\r\nCookie: [redacted-3-bytes]\r\n\r\n'
     """
-    head, end, _ = raw.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    lines[0] = redact_target(lines[0])
-    for number, line in enumerate(lines[1:], 1):
-        name, colon, rest = line.partition(b":")
-        lowered = name.strip().lower()
-        value = rest.strip()
-        if not colon:
+    harmless = _HARMLESS.fullmatch(raw)
+    if harmless is not None:  # nearly every head: proved by one pass instead of a look at each line
+        if harmless[1] is None:
+            return raw
+        target = raw[: harmless.end(1)]
+        if redact_target(target) == target:
+            return raw
+    return _redact_lines(raw)
+
+
+def _redact_lines(raw: bytes) -> bytes:
+    """`redact_head`, whatever the head."""
+    head, end, _ = raw.partition(_END)
+    # Servers take a bare LF for a line's end as well (RFC 9112 section 2.2), and read folded lines.
+    parts = _LINE_END.split(head)
+    parts[0] = redact_target(parts[0])
+    folded = _redaction(b"")
+    for number in range(2, len(parts), 2):
+        line = parts[number]
+        if line[:1] in {b" ", b"\t"}:
+            parts[number] = _apply(folded, line)
             continue
-        if lowered in _SECRET_HEADERS:
-            value = _hidden(value)
-        elif lowered == b"sec-websocket-protocol":
-            value = _redact_protocols(value)
-        elif lowered in {b"referer", b"location"}:
-            value = redact_target(value)
-        else:
-            continue
-        lines[number] = name + b": " + value
-    return b"\r\n".join(lines) + end
+        name, colon, value = line.partition(b":")
+        folded = _redaction(name.strip().lower() if colon else b"")
+        parts[number] = name + colon + _apply(folded, value)
+    return b"".join(parts) + end
+
+
+def _redaction(name: bytes) -> Callable[[bytes], bytes]:
+    """What takes the secrets out of a value of header `name`."""
+    if name == b"sec-websocket-protocol":
+        return _redact_protocols
+    if name in {b"referer", b"location"}:
+        return redact_target
+    return _hidden if _SECRET_HEADER.search(name) else _keep
+
+
+def _apply(redaction: Callable[[bytes], bytes], value: bytes) -> bytes:
+    stripped = value.strip()
+    redacted = redaction(stripped)
+    return value if redacted == stripped else value[: len(value) - len(value.lstrip())] + redacted
+
+
+def _keep(value: bytes) -> bytes:
+    return value
+
+
+def _hidden(value: bytes) -> bytes:
+    return b"[redacted-%d-bytes]" % len(value)  # no space: a target must stay one word
