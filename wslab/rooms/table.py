@@ -21,6 +21,9 @@ _SHOWN_CHARACTERS = 40
 _COLUMNS = ("room", "members", "broadcasts", "connections")
 
 
+_TOLD = frozenset({MemberJoined, MemberLeft, ConnectionEnded, RoomBroadcast})
+
+
 class RoomTable:
     """The rooms of a lab, kept up to date from what the journal tells.
 
@@ -114,6 +117,8 @@ class RoomTable:
             ]
 
     def _apply(self, event: Event) -> None:
+        if type(event) not in _TOLD:  # most events are others', and every handshake brings some
+            return
         with self._lock:
             self._update(event)
 

@@ -23,6 +23,7 @@ import uvicorn
 from wslab.errors import PortInUseError, WSLabError
 from wslab.events import Notice
 from wslab.server.limits import OFF
+from wslab.server.memory import attach, close_all
 from wslab.server.tap import protocol_classes
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class EmbeddedServer:
 
     Args:
         app: the ASGI application, lifespan not included.
-        sock: a bound socket (`bind`).
+        sock: a bound socket (`bind`); None to serve within this process only (`attach`).
         observer: where connections are recorded, and the server's own warnings told.
         options: the lab's; their ``ws`` is a name from `IMPLEMENTATIONS`.
         on_limit: told ``(limit, connection, close code)`` when a client reaches one.
@@ -111,7 +112,7 @@ class EmbeddedServer:
     def __init__(
         self,
         app: ASGIApp,
-        sock: socket.socket,
+        sock: socket.socket | None,
         *,
         observer: Observer,
         options: Options,
@@ -127,6 +128,7 @@ class EmbeddedServer:
                 remedy=f"Run: pip install {IMPLEMENTATIONS[ws]}",
             )
         self._socket = sock
+        self._host = options.host
         self._journal = observer.journal
         self._handler = _JournalHandler(observer.journal)
         access = logging.getLogger("uvicorn.access")
@@ -143,11 +145,13 @@ class EmbeddedServer:
             app,
             http=http,
             ws=own if ws == "wslab" else ws,
+            interface="asgi3",
             loop="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # a client is who the socket says: what a header says, any client can write
             ws_max_size=limits.max_message or sys.maxsize,
             ws_ping_interval=options.ping_interval,
             ws_ping_timeout=options.ping_timeout,
@@ -160,8 +164,17 @@ class EmbeddedServer:
 
     @property
     def port(self) -> int:
-        """The port bound."""
-        return int(self._socket.getsockname()[1])
+        """The port bound; 0 without a socket."""
+        return int(self._socket.getsockname()[1]) if self._socket is not None else 0
+
+    def listen(self, sock: socket.socket) -> None:
+        """Serve `sock` as well, from the next `start` on."""
+        self._socket = sock
+
+    def attach(self, client: asyncio.Protocol, via: str = "memory") -> None:
+        """Serve `client` over an in-process pipe, in the running loop; see `wslab.server.memory`."""
+        config = self._server.config
+        attach(config, self._server.server_state, client, (self._host, self.port), via)
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -169,8 +182,10 @@ class EmbeddedServer:
         return set(self._server.server_state.tasks)
 
     async def start(self) -> None:
-        """Accept connections; returns when the socket is served."""
+        """Accept connections; returns when the socket, if there is one, is served."""
         logging.getLogger("uvicorn.error").addHandler(self._handler)
+        if self._socket is None:
+            return
         config = self._server.config
         self._server.lifespan = config.lifespan_class(config)
         await self._server.startup(sockets=[self._socket])
@@ -184,14 +199,17 @@ class EmbeddedServer:
         """
         server = self._server
         server.should_exit = True
-        if self._loop_task is not None:
+        if self._loop_task is None or self._socket is None:
+            await close_all(server.server_state)
+        else:
             await asyncio.wait([self._loop_task])
             try:
                 async with asyncio.timeout(_STOP_LIMIT):
                     await server.shutdown(sockets=[self._socket])
             except TimeoutError:
                 self._journal.publish(Notice(level="warning", text="uvicorn's shutdown took too long."))
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
         self._abort()
         left = [task for task in server.server_state.tasks if not task.done()]
         self._restore_logging()
@@ -201,7 +219,8 @@ class EmbeddedServer:
         """Tell every client 1012 at once, without a loop that runs (the interpreter ends)."""
         for connection in list(self._server.server_state.connections):
             connection.shutdown()
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def give_up(self) -> None:
         """Free the port and tell every client 1012, from another thread, while the loop is held.
@@ -214,8 +233,11 @@ class EmbeddedServer:
             # asyncio's debug mode raises what is otherwise let pass; the client may be gone, too.
             with contextlib.suppress(OSError, RuntimeError):
                 connection.shutdown()
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_WR)
+            if sock is not None:  # else it is a pipe within this process
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_WR)
+        if self._socket is None:
+            return
         if sys.platform == "win32":
             self._socket.close()
             return

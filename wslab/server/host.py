@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from wslab.errors import NotAnAppError, StartupError
 from wslab.events import AppSwapped, Notice
 from wslab.server.limits import Admission, LimitedChannel, Limits
+from wslab.server.probe import Probe
 from wslab.server.protocol import STATE_KEY
 from wslab.session import Channel, Lifespan, ServerChannel, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from wslab.journal import Journal
     from wslab.server.policy import Policy
     from wslab.server.tap import Tap
-    from wslab.session.driver import Driver
 
 __all__ = ["Generation", "Host", "check_app"]
 
@@ -70,10 +72,12 @@ class Host:
     def __init__(self, journal: Journal, policy: Policy, limits: Limits | None = None) -> None:
         self.journal = journal
         self.policy = policy
+        self.probe = Probe(policy.token)
         self.admission = Admission(limits or Limits(), journal)
         self.sessions: dict[str, Session] = {}
         self.current: Generation | None = None
         self._count = 0
+        self._shut = False
         self._retiring: set[asyncio.Task[None]] = set()
 
     def hand_over(self, app: ASGIApp) -> Generation:
@@ -115,6 +119,7 @@ class Host:
 
     async def shutdown(self) -> None:
         """End the current generation, and wait (bounded) for those on their way out."""
+        self._shut = True
         current, self.current = self.current, None
         if current is not None:
             current.ready.cancel()
@@ -122,20 +127,27 @@ class Host:
         if self._retiring:
             await asyncio.wait(self._retiring)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection or request (ASGI 3)."""
-        carrier = scope.get("state", {}).pop(STATE_KEY, None)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection or request (ASGI 3).
+
+        No coroutine itself: each one on the way to an endpoint costs every idle connection its frame.
+        """
+        tap: Tap | None = scope.get("state", {}).pop(STATE_KEY, None)
         kind = scope["type"]
         if kind == "websocket":
-            await self._websocket(self._channel(carrier, scope, receive, send), scope)
-        elif kind == "http":
-            await self._http(scope, receive, send)
+            return self._websocket(self._channel(tap, scope, receive, send), scope)
+        if kind == "http":
+            return self._http(scope, receive, send)
+        raise NotImplementedError(
+            f"Expected a websocket or http scope, got {kind!r}: lifespans are ours to run."
+        )
 
-    def _channel(self, carrier: Tap | Driver | None, scope: Scope, receive: Receive, send: Send) -> Channel:
+    def _channel(self, tap: Tap | None, scope: Scope, receive: Receive, send: Send) -> Channel:
         """What stands for the connection: the lab's own driver, or another server's behind the tap."""
-        if isinstance(carrier, Channel):
-            return carrier
-        connection = carrier.open() if carrier is not None else None
+        own = (scope.get("extensions") or {}).get("wslab")
+        if isinstance(own, Channel):
+            return own
+        connection = tap.open() if tap is not None else None
         limiter = self.admission.limits.limiter()
         if limiter is None:
             return ServerChannel(connection, scope, receive, send)
@@ -144,19 +156,18 @@ class Host:
     async def _websocket(self, channel: Channel, scope: Scope) -> None:
         refusal = self.policy.check(scope)
         if refusal is not None:
-            await channel.deny(refusal.status, refusal.reason, refusal.remedy)
+            await channel.deny(refusal.status, refusal.reason, refusal.remedy, refusal.headers)
             return
         generation = await self._ready()
         if generation is None:
             await channel.deny(503, "The lab's application did not start.", "See lab.log.")
             return
-        with self.admission.hold(scope, channel) as too_much:
-            if too_much is not None:
-                await channel.deny(too_much.status, too_much.reason, too_much.remedy)
-                return
-            await self._serve(generation, channel, scope)
-
-    async def _serve(self, generation: Generation, channel: Channel, scope: Scope) -> None:
+        admission = self.admission
+        client = admission.client(scope)
+        refusal = admission.admit(client, channel.id)
+        if refusal is not None:
+            await channel.deny(refusal.status, refusal.reason, refusal.remedy, refusal.headers)
+            return
         session = Session(channel, self.journal)
         generation.sessions += 1
         self.sessions[session.id] = session
@@ -164,9 +175,11 @@ class Host:
         try:
             await session.run(generation.app, scope)
         finally:
+            admission.release(client, channel)
             self.sessions.pop(session.id, None)
             generation.sessions -= 1
-            if generation is not self.current and not generation.sessions:
+            # After the shutdown its generation has ended already, and perhaps the loop with it.
+            if generation is not self.current and not generation.sessions and not self._shut:
                 self._retire(generation)
 
     async def _ready(self) -> Generation | None:
@@ -180,6 +193,9 @@ class Host:
         return generation
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.probe.asked_by(scope):
+            await self.probe.respond(send)
+            return
         shown = {**scope, "headers": _without_origin(scope["headers"])}
         refusal = self.policy.check(shown)
         scope["query_string"] = shown["query_string"]  # without the lab's token

@@ -20,7 +20,7 @@ import ipaddress
 import math
 import re
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from time import monotonic
@@ -32,7 +32,7 @@ from wslab.server.policy import Refusal
 from wslab.session.channel import ServerChannel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -58,6 +58,7 @@ PUBLIC_PER_CLIENT = 20
 PUBLIC_RATE = 100
 
 _TOO_BIG, _POLICY_VIOLATION = 1009, 1008  # close codes (RFC 6455 section 7.4.1)
+_ROUNDING = 1e-6  # seconds by which a sum of intervals may be off
 _BURST = 2.0  # seconds' worth of messages that may come at once
 _RETRY_AFTER = ((b"retry-after", b"5"),)  # seconds (RFC 9110 section 10.2.3)
 _IPV6_CLIENT = 64  # bits of an IPv6 address that tell clients apart: a provider gives each the rest
@@ -205,7 +206,7 @@ class RateLimiter:
     def take(self, now: float) -> bool:
         """Whether a message may come at `now` (seconds of any clock that never goes back)."""
         full_at = max(self._full_at, now)
-        if full_at - now > self._slack:
+        if full_at - now > self._slack + _ROUNDING:
             return False
         self._full_at = full_at + self._interval
         return True
@@ -225,38 +226,33 @@ class Admission:
         self._journal = journal
         self._clients: Counter[str] = Counter()
 
-    @contextmanager
-    def hold(self, scope: Scope, channel: Channel) -> Iterator[Refusal | None]:
-        """Count one connection for as long as the ``with`` block lasts.
+    def client(self, scope: Scope) -> str:
+        """What `per_client` counts a connection by: taken once, since middleware may change the scope."""
+        return "" if self.limits.per_client is None else _client(scope)
 
-        Args:
-            scope: the connection's; its ``client`` is the peer's address.
-            channel: the connection.
+    def admit(self, client: str, connection: str) -> Refusal | None:
+        """Count one more connection, until `release`.
 
-        Yields:
-            None where it may open, else why not: it is not counted then, and has to be refused.
+        Returns:
+            Why it may not open, where it may not: it is not counted then, and has to be refused.
         """
-        limits = self.limits
-        # Taken once: middleware may put another address into the scope.
-        client = "" if limits.per_client is None else _client(scope)
-        refusal = self._refuse(client, channel.id)
-        if refusal is not None:
-            yield refusal
-            return
-        self.open += 1
-        if client:
-            self._clients[client] += 1
-        try:
-            yield None
-        finally:
-            self.open -= 1
+        refusal = self._refuse(client, connection)
+        if refusal is None:
+            self.open += 1
             if client:
-                self._clients[client] -= 1
-                if not self._clients[client]:
-                    del self._clients[client]
-            close = channel.connection.close if channel.connection is not None else None
-            if close is not None and (close.code, close.by) == (_TOO_BIG, "server") and not channel.closing:
-                self.tell("message", channel.id, _TOO_BIG)
+                self._clients[client] += 1
+        return refusal
+
+    def release(self, client: str, channel: Channel) -> None:
+        """A connection that was admitted has ended."""
+        self.open -= 1
+        if client:
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
+        close = channel.connection.close if channel.connection is not None else None
+        if close is not None and (close.code, close.by) == (_TOO_BIG, "server") and not channel.closing:
+            self.tell("message", channel.id, _TOO_BIG)
 
     def _refuse(self, client: str, connection: str) -> Refusal | None:
         limits = self.limits

@@ -20,7 +20,7 @@ from wslab.wire.deflate import DeflateOptions
 from wslab.wire.opening import HandshakeError, denial_response, read_upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from starlette.types import ASGIApp
     from uvicorn import Config
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["STATE_KEY", "VIA", "WebSocketProtocol", "address_of"]
 
-STATE_KEY = "wslab.channel"
-"""Where a connection's scope state holds its tap or its driver, until the host takes it out."""
+STATE_KEY = "wslab.tap"
+"""Where the scope's state holds the tap of a connection that another implementation serves."""
 
 VIA = "wslab.via"
 """The transport's extra info that names the way in where it is no socket: "memory" or "tunnel"."""
 
 _settings: WeakKeyDictionary[Config, DriverSettings] = WeakKeyDictionary()
+_UNENDED = (State.CONNECTING, State.OPEN)
 _END = b"\r\n\r\n"
 
 
@@ -127,11 +128,12 @@ class WebSocketProtocol(Driver):
             server=_pair(transport.get_extra_info("sockname")),
             scheme="wss" if secure else "ws",
             root_path=self._config.root_path,
-            state={**self._app_state, STATE_KEY: self},
+            state=self._app_state.copy(),
         )
-        task = self.loop.create_task(self._run(scope))
+        serving = self._app(scope, self.receive, self.send)
+        task = self.loop.create_task(cast("Coroutine[Any, Any, None]", serving))
         self._server_state.tasks.add(task)
-        task.add_done_callback(self._server_state.tasks.discard)
+        task.add_done_callback(self._served)
         if rest:
             Driver.data_received(self, rest)
 
@@ -139,22 +141,13 @@ class WebSocketProtocol(Driver):
         """The server's default headers: the date, and what uvicorn's `Config.headers` says."""
         return self._server_state.default_headers
 
-    async def _run(self, scope: dict[str, Any]) -> None:
-        try:
-            await self._app(scope, self.receive, self.send)
-        except OSError as error:
-            if self.state in {State.CONNECTING, State.OPEN}:
-                self._application_failed(error)
-        except Exception as error:  # noqa: BLE001 - whatever an application raises ends its connection only
-            self._application_failed(error)
-        else:
-            self.served(1000)
-        finally:
-            self.served(1011)
-
-    def _application_failed(self, error: Exception) -> None:
-        logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
-        self.served(1011)
+    def _served(self, task: asyncio.Task[None]) -> None:
+        """The application's call has ended: whatever it left open ends now."""
+        self._server_state.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and (not isinstance(error, OSError) or self.state in _UNENDED):
+            logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
+        self.end(1011 if error is not None or task.cancelled() else 1000)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wslab.server.protocol import STATE_KEY, VIA, WebSocketProtocol, address_of
+from wslab.session.deadlines import Deadlines
 from wslab.session.records import note_answer, note_end, open_record
 from wslab.wire.opening import MAX_HEAD, HandshakeError, check_head, denial_response, is_upgrade, read_upgrade
 
@@ -125,7 +126,7 @@ class Tap(asyncio.Protocol):
     """One TCP connection; see the module's text."""
 
     observer: ClassVar[Observer | None] = None
-    handshake_limit: ClassVar[float | None] = HANDSHAKE_LIMIT
+    handshakes: ClassVar[Deadlines[Tap] | None] = None
 
     def __init__(
         self,
@@ -143,7 +144,8 @@ class Tap(asyncio.Protocol):
         self._connection: Connection | None = None
         self._request = b""  # HTTP bytes received since the last response
         self._response = b""  # bytes of an upgrade's response head so far
-        self._limit: asyncio.TimerHandle | None = None
+        self._awaited = False  # a head has to come within the limit
+        self._end: asyncio.TimerHandle | None = None
         self._handed_over = False
         self.received: Flow | None = None  # set once received bytes are frames
         self.sent: Flow | None = None  # set once sent bytes are frames
@@ -179,6 +181,8 @@ class Tap(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        if self._end is not None:
+            self._end.cancel()
         self._server_state.connections.discard(cast("Any", self))
         if self._connection is not None and self.observer is not None:
             note_end(self.observer, self._connection)
@@ -192,13 +196,14 @@ class Tap(asyncio.Protocol):
 
     # -- the first request -------------------------------------------------------------------------
     def _expect_head(self) -> None:
-        if self.handshake_limit is not None and self._limit is None:
-            self._limit = self._loop.call_later(self.handshake_limit, self._too_slow)
+        if self.handshakes is not None and not self._awaited:
+            self._awaited = True
+            self.handshakes.set(self)
 
     def _head_came(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-            self._limit = None
+        if self._awaited and self.handshakes is not None:
+            self._awaited = False
+            self.handshakes.clear(self)
 
     def _watch_next_head(self) -> None:
         """A connection that is kept alive may begin another request, and must end its head as well."""
@@ -207,9 +212,11 @@ class Tap(asyncio.Protocol):
         elif self._request[0] in _LETTERS:
             self._expect_head()
 
-    def _too_slow(self) -> None:
-        self._limit = None
-        text = f"Expected a request's head within {self.handshake_limit:g} s, it did not end."
+    def too_slow(self) -> None:
+        """The time for a request's head is over."""
+        self._awaited = False
+        seconds = self.handshakes.seconds if self.handshakes is not None else 0
+        text = f"Expected a request's head within {seconds:g} s, it did not end."
         self._refuse(HandshakeError(408, text, "Send the empty line that ends it."))
 
     def _read_head(self, data: bytes) -> None:
@@ -217,7 +224,8 @@ class Tap(asyncio.Protocol):
         end = request.find(_END)
         if end < 0 and len(request) <= MAX_HEAD and request[0] in _LETTERS:
             return  # what is no request at all is uvicorn's to answer
-        head = request[: end + 4] if end >= 0 else request
+        # A copy: asyncio's bytes may stand on a page of their own, which the record would keep.
+        head = bytes(memoryview(request)[: end + 4]) if end >= 0 else request
         try:
             check_head(head)
         except HandshakeError as error:
@@ -247,7 +255,7 @@ class Tap(asyncio.Protocol):
         # Closing a socket with unread bytes would reset it, and the answer might not be read.
         if transport.can_write_eof():
             transport.write_eof()
-        self._limit = self._loop.call_later(_LINGER, transport.abort)
+        self._end = self._loop.call_later(_LINGER, transport.abort)
         self.inner = _Deaf()
 
     def _upgrade_here(self, head: bytes, rest: bytes) -> None:
@@ -272,7 +280,7 @@ class Tap(asyncio.Protocol):
         protocol.begin(transport, request, head, rest, via=_way_in(transport, head))
 
     def hand_over(self, protocol: WebSocketProtocol) -> None:
-        """Let go of the socket: uvicorn has made our protocol, for a later request of a connection kept alive."""
+        """Let go of the socket: uvicorn has made our protocol for a request that was not the first."""
         head, rest = self._last_head()
         self._head_came()
         self._handed_over = True
@@ -393,7 +401,8 @@ def protocol_classes(
         on_limit: likewise.
         deflate: the options of permessage-deflate, where uvicorn's `ws_per_message_deflate` is on.
     """
-    http = type("Tap", (Tap,), {"observer": observer, "handshake_limit": handshake_limit})
+    handshakes = None if handshake_limit is None else Deadlines(handshake_limit, Tap.too_slow)
+    http = type("Tap", (Tap,), {"observer": observer, "handshakes": handshakes})
     given: dict[str, Any] = {"__slots__": (), "observer": observer, "limits": (limiter, on_limit)}
     if deflate is not None:
         given["deflate_options"] = deflate

@@ -14,6 +14,8 @@ from wslab.errors import WSLabError
 from wslab.wire.close_codes import cut_reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.types import Message, Receive, Scope, Send
 
     from wslab.journal import FrameSink
@@ -90,12 +92,15 @@ class Channel:
         """Send a close frame, whoever wants it."""
         raise NotImplementedError
 
-    async def deny(self, status: int, reason: str, remedy: str = "") -> None:
+    async def deny(
+        self, status: int, reason: str, remedy: str = "", headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
         """Refuse the handshake with `status` and a text that a client can read."""
         self.note_refusal(reason, remedy)
         body = f"{reason} {remedy}".strip().encode() + b"\n"
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-        await self.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+        fields += headers
+        await self.send({"type": "websocket.http.response.start", "status": status, "headers": fields})
         await self.send({"type": "websocket.http.response.body", "body": body})
 
     def meant(self, code: int, reason: str) -> None:
@@ -176,10 +181,12 @@ class ServerChannel(Channel):
             self.gone = True  # the server's word (ASGI 2.4) that the client left: no fault of the endpoint
             raise
 
-    async def deny(self, status: int, reason: str, remedy: str = "") -> None:
+    async def deny(
+        self, status: int, reason: str, remedy: str = "", headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
         """Refuse the handshake; a server without denial responses can only close."""
         if self._denial_supported:
-            await super().deny(status, reason, remedy)
+            await super().deny(status, reason, remedy, headers)
             return
         self.note_refusal(reason, remedy)
         await self.send({"type": "websocket.close", "code": 1008, "reason": cut_reason(reason)})

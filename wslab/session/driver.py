@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wslab.events import Notice
 from wslab.session.channel import Channel
-from wslab.session.records import note_answer, note_end, open_record
+from wslab.session.deadlines import Deadlines
+from wslab.session.records import kept_head, note_accept, note_answer, note_end, open_record
 from wslab.wire.close_codes import cut_reason
 from wslab.wire.deflate import negotiate
 from wslab.wire.engine import FAIL, Engine
@@ -92,7 +93,7 @@ class DriverSettings:
 
     __slots__ = (
         "_dirty",
-        "close_timeout",
+        "closes",
         "deflate",
         "inbox_bytes",
         "inbox_messages",
@@ -100,8 +101,8 @@ class DriverSettings:
         "max_message",
         "observer",
         "on_limit",
-        "ping_interval",
-        "ping_timeout",
+        "pings",
+        "pongs",
         "unmask",
     )
 
@@ -123,9 +124,11 @@ class DriverSettings:
         self.observer = observer
         self.max_message = max_message
         self.deflate = deflate
-        self.ping_interval = ping_interval
-        self.ping_timeout = ping_timeout
-        self.close_timeout = close_timeout
+        # A ping is due an interval after the last one, whenever its pong came.
+        self.pings = Deadlines(ping_interval, Driver.ping_due) if ping_interval is not None else None
+        waits = ping_interval is not None and ping_timeout is not None
+        self.pongs = Deadlines(ping_timeout, Driver.pong_due) if waits and ping_timeout else None
+        self.closes = Deadlines(close_timeout, Driver.abort)
         self.inbox_messages = inbox_messages
         self.inbox_bytes = inbox_bytes
         self.limiter = limiter
@@ -170,7 +173,6 @@ class Driver(Channel, asyncio.Protocol):
         "_pong_owed",
         "_received",
         "_sent",
-        "_timer",
         "_transport",
         "_unpaused",
         "_waiter",
@@ -205,11 +207,10 @@ class Driver(Channel, asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         # The outbox: the transport's buffer, and the shared frames of this turn of the loop.
-        self._pending: list[bytes] = []
+        self._pending: list[bytes] | None = None
         self._pending_bytes = 0
         self._full = False
         self._writers: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._pong_due = b""  # the payload of the ping that has not been answered
         self._pong_owed: bytes | None = None  # a ping that could not be answered yet
         self._pinged_at = 0.0
@@ -336,7 +337,8 @@ class Driver(Channel, asyncio.Protocol):
             "headers": request.headers,
             "subprotocols": request.subprotocols,
             "state": state if state is not None else {},
-            "extensions": {"websocket.http.response": {}},
+            # The host finds the driver here, and puts what it gives to applications in its place.
+            "extensions": {"websocket.http.response": {}, "wslab": self},
         }
 
     def _answer(self, message: Message) -> None:
@@ -390,12 +392,15 @@ class Driver(Channel, asyncio.Protocol):
         self.request = None  # the scope has what is still of use
         connection = self.connection
         if connection is not None:
-            self._note_answer(head, HTTPStatus.SWITCHING_PROTOCOLS)
+            assert settings.observer is not None
+            subprotocol = message.get("subprotocol") or ""
+            own = not subprotocol and not message.get("headers")  # then there is nothing secret in it
+            note_accept(settings.observer, connection, head if own else kept_head(head), subprotocol)
             self._received, self._sent = connection.received, connection.sent
         if settings.limiter is not None:
             self._limiter = settings.limiter()
-        if settings.ping_interval is not None:
-            self._timer = self.loop.call_later(settings.ping_interval, self._ping)
+        if settings.pings is not None:
+            settings.pings.set(self)
         early, self._early = self._early, b""
         if not self._unpaused:
             self._unpaused = True
@@ -491,6 +496,8 @@ class Driver(Channel, asyncio.Protocol):
             if content == self._pong_due and content:
                 self.rtt = time.perf_counter() - self._pinged_at
                 self._pong_due = b""
+                if self.settings.pongs is not None:
+                    self.settings.pongs.clear(self)
         elif opcode == _CLOSE:
             self._closed_by_client(*content)
         elif opcode == FAIL:
@@ -509,7 +516,7 @@ class Driver(Channel, asyncio.Protocol):
             self.state = _CLOSING
             self._put_end(code, reason)
             self._write(self._engine.close(None if code == 1005 else code))  # noqa: PLR2004 - "no code"
-        self._set_timer(self.settings.close_timeout, self._transport_abort)
+        self._expect_end()
         self._transport.close()
 
     def _fail(self, code: int, reason: str) -> None:
@@ -538,7 +545,7 @@ class Driver(Channel, asyncio.Protocol):
         if self._paused or not self._unpaused:
             self._paused, self._unpaused = False, True
             transport.resume_reading()
-        self._set_timer(self.settings.close_timeout, self._transport_abort)
+        self._expect_end()
         if transport.can_write_eof():
             transport.write_eof()
         else:
@@ -551,7 +558,7 @@ class Driver(Channel, asyncio.Protocol):
             self.gone = True
             self._put_end(1006, "")
         # The transport closes itself, once it has written what is left: to a client that may not read.
-        self._set_timer(self.settings.close_timeout, self._transport_abort)
+        self._expect_end()
         return False
 
     def pause_writing(self) -> None:
@@ -571,8 +578,9 @@ class Driver(Channel, asyncio.Protocol):
         del exc
         was, self.state = self.state, _GONE
         self.gone = True
-        self._cancel_timer()
-        self._pending.clear()
+        self._forget_pings()
+        self.settings.closes.clear(self)
+        self._pending = None
         if was in {_CONNECTING, _OPEN}:
             self._put_end(1006, "")
         self._full = False
@@ -591,7 +599,7 @@ class Driver(Channel, asyncio.Protocol):
         if self._paused:  # the client's close frame stands behind what nobody will read
             self._paused = False
             self._transport.resume_reading()
-        self._set_timer(self.settings.close_timeout, self._transport_abort)
+        self._expect_end()
 
     def shutdown(self) -> None:
         """The server stops: 1012 to an open connection, 503 to one that was not answered."""
@@ -606,16 +614,16 @@ class Driver(Channel, asyncio.Protocol):
         if self.state != _GONE:
             self._transport.abort()
 
-    def served(self, code: int) -> None:
-        """The application's call has ended: what it left open ends now, with `code`."""
+    def end(self, code: int) -> None:
+        """Close an open connection with `code`, and refuse one that was not answered with 500."""
         if self.state == _OPEN:
             self._close(code, "")
         elif self.state == _CONNECTING:
             self._deny(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"")
 
-    def _transport_abort(self) -> None:
-        self._timer = None
-        self._transport.abort()
+    def _expect_end(self) -> None:
+        self._forget_pings()
+        self.settings.closes.set(self)
 
     def _put_end(self, code: int, reason: str) -> None:
         """The application's last message; those before it stay readable."""
@@ -630,15 +638,18 @@ class Driver(Channel, asyncio.Protocol):
             self._backlog.append(message)
 
     # -- pings -------------------------------------------------------------------------------------
-    def _ping(self) -> None:
-        settings = self.settings
-        assert settings.ping_interval is not None
-        if self._paused:  # its pong could not be read: ask again later
-            self._timer = self.loop.call_later(settings.ping_interval, self._ping)
+    def ping_due(self) -> None:
+        """An interval has passed since the last ping."""
+        pings, pongs = self.settings.pings, self.settings.pongs
+        assert pings is not None
+        if self.state != _OPEN:
             return
-        self.ping()
-        wait = settings.ping_timeout if settings.ping_timeout is not None else settings.ping_interval
-        self._timer = self.loop.call_later(wait, self._expect_pong)
+        pings.set(self)
+        # While reading pauses, no pong could be read; and one that is still due is not asked for again.
+        if not self._paused and not self._pong_due:
+            self.ping()
+            if pongs is not None:
+                pongs.set(self)
 
     def ping(self) -> None:
         """Send a ping; `rtt` has the seconds until its pong."""
@@ -648,29 +659,26 @@ class Driver(Channel, asyncio.Protocol):
         self._pinged_at = started
         self._write(self._engine.ping(self._pong_due))
 
-    def _expect_pong(self) -> None:
-        settings = self.settings
-        assert settings.ping_interval is not None
-        if self._pong_due and settings.ping_timeout is not None and not self._paused:
-            self._timer = None
-            self._tell(f"No pong came within {settings.ping_timeout:g} s: the client counts as gone.")
-            self._transport.abort()
+    def pong_due(self) -> None:
+        """The time for the pong is over."""
+        pongs = self.settings.pongs
+        assert pongs is not None
+        if self._paused:
+            pongs.set(self)  # it may be there, behind what the application has not read
             return
-        rest = max(0.0, settings.ping_interval - (settings.ping_timeout or settings.ping_interval))
-        self._timer = self.loop.call_later(rest, self._ping)
+        self._tell(f"No pong came within {pongs.seconds:g} s: the client counts as gone.")
+        self.abort()
+
+    def _forget_pings(self) -> None:
+        settings = self.settings
+        if settings.pings is not None:
+            settings.pings.clear(self)
+        if settings.pongs is not None:
+            settings.pongs.clear(self)
 
     def _tell(self, text: str) -> None:
         if self.settings.observer is not None:
             self.settings.observer.journal.publish(Notice(connection=self.id, level="warning", text=text))
-
-    def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
-        self._cancel_timer()
-        self._timer = self.loop.call_later(seconds, call)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     # -- the outbox --------------------------------------------------------------------------------
     @property
@@ -687,7 +695,8 @@ class Driver(Channel, asyncio.Protocol):
         """Take a frame that is encoded already; see `wslab.journal.FrameSink`."""
         if self._full or self.state != _OPEN:
             return False
-        if not self._pending:
+        if self._pending is None:
+            self._pending = []
             self.settings.flush_soon(self)
         self._pending.append(frame)
         self._pending_bytes += len(frame)
@@ -698,9 +707,9 @@ class Driver(Channel, asyncio.Protocol):
     def flush(self) -> None:
         """Write the shared frames that wait for the end of this turn."""
         frames = self._pending
-        if not frames:
+        if frames is None:
             return
-        self._pending = []
+        self._pending = None
         self._pending_bytes = 0
         if self.state != _OPEN:
             return

@@ -27,6 +27,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected
 
 from wslab.events import EndpointFailed, Notice
 from wslab.journal import Journal, LabExtension
+from wslab.session.current import work_for
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -64,9 +65,10 @@ class Session:
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Run `app` for this connection until it has ended. Raises nothing but what ends the loop."""
         channel = self.channel
-        extensions = dict(scope.get("extensions") or {})
+        # The scope is this connection's alone (ASGI), and so are its extensions: servers make them for each.
+        extensions = scope.setdefault("extensions", {})
         extensions["wslab"] = LabExtension(self.journal, self.id, channel.meant, channel.sink)
-        scope["extensions"] = extensions
+        work_for(self.id, self.journal)
         try:
             await run_endpoint(app, scope, channel.receive, channel.send)
         except asyncio.CancelledError as error:
@@ -80,7 +82,7 @@ class Session:
         except (WebSocketDisconnect, WebSocketDisconnected, OSError) as error:
             if not channel.ended:
                 await self._failed(error)
-        except EndpointInterrupted as error:
+        except (EndpointInterrupted, BaseExceptionGroup) as error:  # a group: of a task group's task
             await self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever an endpoint raises ends its connection only
             await self._failed(error)

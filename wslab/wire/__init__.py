@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from wslab.wire.connection import Close, Connection
+from wslab.wire.deflate import DeflateOptions, PerMessageDeflate
+from wslab.wire.engine import FAIL, Engine
 from wslab.wire.frames import Frame, Opcode, apply_mask, encode_frame, frame_length, parse_frame
 from wslab.wire.handshake import Head, accept_key, parse_head, redact_head
+from wslab.wire.opening import HandshakeError, UpgradeRequest, UpgradeResponse, read_response, read_upgrade
 from wslab.wire.recorder import Recorder
 from wslab.wire.tables import ConnectionTable, FrameTable, RecordedFrame
 
 __all__ = [
+    "FAIL",
     "Close",
     "Connection",
     "ConnectionTable",
+    "DeflateOptions",
+    "Engine",
     "Frame",
     "FrameTable",
+    "HandshakeError",
     "Head",
     "Opcode",
+    "PerMessageDeflate",
     "RecordedFrame",
     "Recorder",
+    "UpgradeRequest",
+    "UpgradeResponse",
     "accept_key",
     "apply_mask",
     "encode_frame",
     "frame_length",
     "parse_frame",
     "parse_head",
+    "read_response",
+    "read_upgrade",
     "redact_head",
 ]

@@ -23,6 +23,7 @@ __all__ = ["Close", "Connection", "Flow", "State"]
 State = Literal["connecting", "open", "closing", "closed", "refused"]
 
 _CONTROL, _FIN = 0x08, 0x80
+_CODE_ONLY_MASKED = 0x82  # the second byte of a masked frame with two bytes of payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Flow:
         self._connection = connection
         self._direction = direction
         self._recorder = recorder
-        self._kept = bytearray()  # the beginning of a frame that has not ended yet
+        self._kept: bytes | bytearray = b""  # the beginning of a frame that has not ended yet
         self._missing = 0  # bytes of that frame still to come, once its length is known
         self._total = 0  # its whole length, 0 while unknown
         self.frames = 0
@@ -126,14 +127,15 @@ class Flow:
         """Keep the start of a frame that this chunk does not end."""
         rest = len(data) - position
         if not self._total:
-            self._kept += data[position:]
+            self._kept = bytearray(data[position:])
             return len(data)
         self._missing = self._total - rest
-        self._kept += data[position : position + self._recorder.snaplen]
+        self._kept = bytearray(data[position : position + self._recorder.snaplen])
         return len(data)
 
     def _continue(self, data: bytes, position: int) -> int:
         """Add to the frame that is under way; returns where the next one starts."""
+        assert isinstance(self._kept, bytearray)
         if not self._total:
             self._kept.append(data[position])
             self._total = frame_length(self._kept)
@@ -152,7 +154,7 @@ class Flow:
         return position
 
     def _reset(self) -> None:
-        self._kept = bytearray()
+        self._kept = b""
         self._missing = self._total = 0
 
     def finish(self) -> None:
@@ -170,13 +172,21 @@ class Flow:
         first = raw[0]
         if first & _CONTROL:
             if first & 0x0F == Opcode.CLOSE and self.close is None:
-                frame = parse_frame(raw)
-                code, reason = close_fields(frame.payload if frame else b"")
-                self.close = (code, reason, time.time())
+                self.close = (*_close_of(raw), time.time())
                 self._connection.note_close(self._direction)
         elif first & _FIN:
             self.messages += 1
         self._recorder.append(self._connection, self._direction, wire_length, raw)
+
+
+def _close_of(raw: bytes) -> tuple[int, str]:
+    """Code and reason of a close frame."""
+    if len(raw) == 8 and raw[1] == _CODE_ONLY_MASKED:  # noqa: PLR2004 - these two are by far the most frequent
+        return (raw[6] ^ raw[2]) << 8 | (raw[7] ^ raw[3]), ""
+    if len(raw) == 4:  # noqa: PLR2004 - and from a server
+        return raw[2] << 8 | raw[3], ""
+    frame = parse_frame(raw)
+    return close_fields(frame.payload if frame else b"")
 
 
 class Connection:
@@ -228,7 +238,9 @@ class Connection:
     @property
     def path(self) -> str:
         """The request target's path, query included, redacted."""
-        return self.request_head.target
+        # Asked for at every handshake: the first line alone is enough.
+        words = self.request.partition(b"\r\n")[0].split(b" ", 2)
+        return words[1].decode("latin-1") if len(words) > 1 else ""
 
     @property
     def request_head(self) -> Head:

@@ -55,6 +55,7 @@ _BINARY_HEADS = tuple(bytes((_FIN | _BINARY, n)) for n in range(126))
 _KNOWN = frozenset(Opcode)
 _RECEIVABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 _PRIVATE = range(3000, 5000)
+_MANY = 4096  # pieces of a message that are kept apart
 _Utf8 = getincrementaldecoder("utf-8")
 
 
@@ -238,9 +239,16 @@ class Engine:
             name = opcode_name(opcode)
             raise _Violation(1002, f"A {name} frame came before the last message's end (section 5.4).")
         size = self._size + length
-        if self._max is not None and size > self._max:
+        if self._max is not None and size > self._most(first):
             raise _Violation(1009, f"A message of {size} bytes or more; at most {self._max} are taken.")
         self._size = size
+
+    def _most(self, first: int) -> int:
+        """Bytes that the frames of a message may announce together."""
+        assert self._max is not None, "asked for only where there is a limit"
+        compressed = first & _RSV1 if first & 0x0F else self._compressed
+        # What DEFLATE cannot compress grows by a few bytes a block; `decompress` has the last word.
+        return self._max + (self._max >> 3) + 64 if compressed else self._max
 
     def _begin(self, first: int, left: int, key: bytes) -> None:
         """Go on piece by piece: with a frame that is incomplete, or a message of several frames."""
@@ -270,13 +278,22 @@ class Engine:
 
     def _piece(self, piece: bytes) -> None:
         """Add to the message under way."""
+        if not piece:
+            return  # empty fragments may go on for ever, and must not take memory
+        parts = self._parts
         if self._decoder is not None:
             try:
-                self._parts.append(self._decoder.decode(piece))
+                parts.append(self._decoder.decode(piece))
             except UnicodeDecodeError as error:
                 raise _not_utf8(error) from None
+            begun = self._decoder.getstate()[0]  # of a character that is not complete
+            if begun[:1] == b"\xed" and begun[1:] >= b"\xa0":
+                # Python waits for the third byte of a surrogate, which the second shows to be one.
+                raise _Violation(1007, "A text message is not UTF-8: a surrogate (RFC 6455 section 8.1).")
         else:
-            self._parts.append(piece)
+            parts.append(piece)
+        if len(parts) == _MANY:
+            parts[:] = [parts[0][:0].join(parts)]  # an object for each few bytes is many times their size
 
     def _complete(self, events: list[Event]) -> None:
         """The message under way has all of its fragments."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wslab.errors import WSLabError
 from wslab.wire.extensions import ExtensionSyntaxError, parse_extensions
+from wslab.wire.handshake import redact_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,18 @@ _ONCE = frozenset(
 )
 
 
+_COMMON = {
+    word: word
+    for word in (
+        *(b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version", b"origin"),
+        *(b"sec-websocket-extensions", b"sec-websocket-protocol", b"user-agent", b"pragma", b"cookie"),
+        *(b"cache-control", b"accept-encoding", b"accept-language", b"Upgrade", b"websocket", b"13"),
+        *(b"permessage-deflate; client_max_window_bits", b"gzip, deflate, br, zstd", b"no-cache"),
+    )
+}
+"""Names and values that nearly every request has: kept once, not once for every open connection."""
+
+
 class HandshakeError(WSLabError):
     """A head that breaks the rules of the opening handshake.
 
@@ -103,14 +116,15 @@ def read_fields(head: bytes, status: int) -> tuple[bytes, RawHeaders, dict[bytes
     for line in lines[1:-2]:
         name, colon, value = line.partition(b":")
         if not colon or not name:
-            raise HandshakeError(
-                status, f"Expected 'name: value' in each header line, got {show_line(line)}."
-            )
+            raise _bad_field(status, lines, line)
         name = name.lower()
+        name = _COMMON.get(name, name)
+        value = value.strip(b" \t")
         names.append(name)
-        headers.append((name, value.strip(b" \t")))
+        headers.append((name, _COMMON.get(value, value)))
     if b"".join(names).translate(None, TOKEN):
-        raise _bad_name(status, lines[1:-2])
+        bad = next(line for line in lines[1:-2] if line.partition(b":")[0].translate(None, TOKEN))
+        raise _bad_field(status, lines, bad)
     fields = dict(headers)
     if len(fields) != len(headers):
         fields = _join_fields(headers, status)
@@ -134,26 +148,40 @@ def _first_control(lines: list[bytes]) -> str:
     for line in lines:
         controls = line.translate(None, _NO_CONTROL)
         if controls:
-            return f"{controls[:1]!r} in {show_line(line)}"
+            return f"{controls[:1]!r} in {_place(lines, line)}"
     return "none"
 
 
-def _bad_name(status: int, lines: list[bytes]) -> HandshakeError:
-    line = next(line for line in lines if line.partition(b":")[0].translate(None, TOKEN))
+def _bad_field(status: int, lines: list[bytes], line: bytes) -> HandshakeError:
+    place = _place(lines, line)
     if line[:1] in {b" ", b"\t"}:
-        problem = f"Expected each header on one line, got the folded line {show_line(line)}."
+        problem = f"Expected each header on one line, got a folded one: {place} begins with a space."
         return HandshakeError(status, problem, "Write the value on one line (RFC 9112 section 5.2).")
-    if line.partition(b":")[0].rstrip(b" \t").translate(None, TOKEN):
-        problem = f"Expected a token before the colon of a header, got {show_line(line)}."
+    name, colon, _ = line.partition(b":")
+    if not colon or not name:
+        problem = f"Expected 'name: value' in each header, got no {'name' if colon else 'colon'} in {place}."
+        return HandshakeError(status, problem, "Write a name, a colon and the value on one line.")
+    wrong = name.rstrip(b" \t").translate(None, TOKEN)
+    if wrong:
+        problem = f"Expected a token before the colon of a header, got {wrong[:1]!r} in {place}."
         return HandshakeError(status, problem, "Use letters, digits and hyphens (RFC 9110 section 5.1).")
-    problem = f"Expected the colon right after a header's name, got {show_line(line)}."
+    problem = f"Expected the colon right after a header's name, got a space in {place}."
     return HandshakeError(status, problem, "Take the space away (RFC 9112 section 5.1).")
 
 
+def _place(lines: list[bytes], line: bytes) -> str:
+    """Where `line` is. It is not shown itself: a header that is malformed may be a secret all the same."""
+    return f"line {lines.index(line) + 1}"
+
+
 def show_line(raw: bytes) -> str:
-    """Hostile bytes as a short piece of ASCII, without a header's value: it may be a secret."""
-    name, colon, _ = raw[:80].partition(b":")
-    return repr(name + colon)[1:]
+    """A first line, or a part of one, as a short piece of ASCII without the secrets in its target.
+
+    Example:
+        >>> show_line(b"GET /?token=abc HTTP/1.0")
+        "'GET /?token=[redacted-3-bytes] HTTP/1.0'"
+    """
+    return repr(redact_target(raw)[:80])[1:]
 
 
 def read_words(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
