@@ -6,6 +6,7 @@ import json
 from typing import Any, Literal, NamedTuple
 
 from wslab.errors import RoomError
+from wslab.wire import Opcode, encode_frame
 
 __all__ = ["Encoded", "encode"]
 
@@ -15,6 +16,17 @@ class Encoded(NamedTuple):
 
     kind: Literal["text", "bytes"]
     payload: str | bytes
+
+    def frame(self) -> bytes:
+        r"""The message as one frame from a server (RFC 6455 section 5.2).
+
+        Example:
+            >>> encode("Hello").frame()
+            b'\x81\x05Hello'
+        """
+        if isinstance(self.payload, str):
+            return encode_frame(Opcode.TEXT, self.payload.encode())
+        return encode_frame(Opcode.BINARY, self.payload)
 
 
 def encode(message: Any) -> Encoded:

@@ -1,6 +1,8 @@
 """What one member still has to be sent.
 
-Theory of operation. `Outbox.put` never waits; a drain task takes the messages to the connection, one after
+Theory of operation. `Outbox.put` never waits. Where the lab's own engine serves, a message that is encoded
+already goes to the connection at once, and leaves with all others of this turn of the loop. Otherwise, and
+for a client that does not keep up, messages are queued: a drain task takes them to the connection, one after
 another, and exists only while there are some. What the member cannot keep up with is bounded by `limit`.
 The limit counts while a send is held up: messages that pile up within one turn of the event loop, before
 the drain had a chance to run, are nobody's slowness. The end of an outbox is reported from its own task,
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wslab.errors import RoomError
+from wslab.journal import lab_extension
 from wslab.rooms.accept import is_closed
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Outbox:
         name: for people, in the names of tasks.
 
     Attributes:
+        sink: takes frames that are encoded already, where the connection has that; else None.
         dropped: how many messages were dropped so far.
         ended: whether messages are still taken.
 
@@ -72,7 +76,9 @@ class Outbox:
         self._on_overflow = on_overflow
         self._on_end = on_end
         self._name = f"wslab outbox {name}".rstrip()
-        self._queue: deque[tuple[str, Literal["text", "bytes"], str | bytes]] = deque()
+        lab = lab_extension(ws.scope)
+        self.sink = lab.sink if lab is not None else None
+        self._queue: deque[tuple[str, Literal["text", "bytes"], str | bytes, bytes | None]] = deque()
         self._lost: Counter[str] = Counter()  # dropped, and not reported yet
         self._reported_any = False
         self._task: asyncio.Task[None] | None = None
@@ -90,26 +96,37 @@ class Outbox:
         # A task that was cancelled before its first step never got to clear the field itself.
         return self._task is None or self._task.done()
 
-    def put(self, kind: Literal["text", "bytes"], payload: str | bytes, room: str = "") -> bool:
+    def put(
+        self,
+        kind: Literal["text", "bytes"],
+        payload: str | bytes,
+        room: str = "",
+        frame: bytes | None = None,
+    ) -> bool:
         """Queue a message; never waits and never raises.
 
         Args:
             kind: the field of the ASGI event, "text" or "bytes".
             payload: of that type.
             room: whom a loss is booked to.
+            frame: the same message as the frame that goes on the wire, where there is a `sink`.
 
         Returns:
             Whether the message was taken.
         """
         if self.ended or self._loop.is_closed():
             return False
+        if frame is not None and self._task is None and self.sink is not None:
+            if self.sink.write_frame(frame):
+                return True
+            self._held_up = True  # not the turn of the loop holds it up, but the client
         while self._held_up and len(self._queue) >= self._limit:
             if self._policy == "disconnect":
                 self._lost[room] += 1
                 self._give_up()
                 return False
             self._drop_oldest()
-        self._queue.append((room, kind, payload))
+        self._queue.append((room, kind, payload, frame))
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._drain(), name=self._name)
         return True
@@ -151,10 +168,14 @@ class Outbox:
         self._held_up = True  # whenever another task runs from here on, a send waits
         try:
             while self._queue:
-                _, kind, payload = self._queue.popleft()
+                _, kind, payload, frame = self._queue.popleft()
                 if is_closed(self._ws):
                     raise WebSocketDisconnect(1006, "the connection is closed")  # noqa: TRY301 - as a send would
-                await self._ws.send({"type": "websocket.send", kind: payload})
+                if self.sink is None or frame is None:
+                    await self._ws.send({"type": "websocket.send", kind: payload})
+                    continue
+                while not self.sink.write_frame(frame):
+                    await self.sink.drained()
         except (WebSocketDisconnect, RuntimeError, OSError) as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - nobody awaits this task, so it reports

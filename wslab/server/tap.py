@@ -48,7 +48,9 @@ HANDSHAKE_LIMIT = 10.0
 
 _SWITCHING_PROTOCOLS = 101
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n")
-_PROXY = re.compile(rb"\r\nx-(?:proxycontextpath|forwarded-context):", re.IGNORECASE)
+_PROXY = re.compile(
+    rb"\A\S+ \S*[?&]lab_via=proxy[& ]|\r\nx-(?:proxycontextpath|forwarded-context):", re.IGNORECASE
+)
 _LETTERS = range(ord("A"), ord("Z") + 1)
 _LINGER = 2.0  # seconds until a connection is cut whose client does not read an error's answer
 _END = b"\r\n\r\n"
@@ -335,8 +337,7 @@ class Tap(asyncio.Protocol):
         """The inner protocol sent `data`."""
         connection = self._connection
         if connection is None:
-            if self.observer is None or not is_upgrade(self._last_head()[0]):
-                self._request = b""  # the answer to an ordinary request: the next one starts afresh
+            if not self._answers_an_upgrade(data):
                 return
             connection = self.open()
         if connection is None or connection.response:
@@ -345,6 +346,19 @@ class Tap(asyncio.Protocol):
         head, end, rest = self._response.partition(_END)
         if end:
             self._answered(connection, head + end, rest)
+
+    def _answers_an_upgrade(self, data: bytes) -> bool:
+        """Whether `data` begins the answer to an upgrade request; forgets an ordinary one that is answered."""
+        if not data.startswith(b"HTTP/1.") or data[9:12] == b"100":
+            return False  # more of an answer that has begun, or of one that is still to come
+        starts = [match.start() for match in _REQUEST_LINE.finditer(self._request)]
+        if len(starts) > 1:  # the next request came before this answer
+            self._request = self._request[starts[1] :]
+            return False
+        if self.observer is not None and is_upgrade(self._last_head()[0]):
+            return True
+        self._request = b""
+        return False
 
     def _answered(self, connection: Connection, head: bytes, rest: bytes) -> None:
         assert self.observer is not None

@@ -17,6 +17,7 @@ from typing import Literal
 from wslab.wire.frames import Opcode, close_fields, frame_length, parse_frame
 from wslab.wire.handshake import Head, parse_head
 from wslab.wire.recorder import RECEIVED, Recorder
+from wslab.wire.ways import alterations
 
 __all__ = ["Close", "Connection", "Flow", "State"]
 
@@ -83,7 +84,7 @@ class Flow:
         """Take the next bytes of the stream."""
         size = len(data)
         recorder = self._recorder
-        if not self._kept and frame_length(data) == size and size <= recorder.snaplen:
+        if size and not self._kept and frame_length(data) == size and size <= recorder.snaplen:
             first = data[0]
             if first & _CONTROL:
                 self._frame(data, size)
@@ -253,6 +254,11 @@ class Connection:
         return parse_head(self.response)
 
     @property
+    def altered(self) -> tuple[str, ...]:
+        """What the way in alters, as sentences (`wslab.wire.ways`)."""
+        return alterations(self.via)
+
+    @property
     def subprotocol(self) -> str:
         """The subprotocol the server chose; "" for none."""
         return self.response_head.get("sec-websocket-protocol")
@@ -296,6 +302,7 @@ class Connection:
             "peer": self.peer,
             "path": self.path,
             "via": self.via,
+            "altered": " ".join(self.altered),
             "messages_in": self.received.messages,
             "messages_out": self.sent.messages,
             "bytes_in": self.received.bytes,
@@ -310,7 +317,8 @@ class Connection:
     def __repr__(self) -> str:
         close = self.close
         end = f" {close.code} by {close.by or 'nobody'}" if close else ""
+        way = f" via {self.via} (alters {len(self.altered)} things: .altered)" if self.altered else ""
         return (
-            f"<Connection {self.id} {self.state}{end} {self.peer} {self.path}"
+            f"<Connection {self.id} {self.state}{end} {self.peer} {self.path}{way}"
             f" in {self.received.messages} out {self.sent.messages}>"
         )
