@@ -2,13 +2,14 @@
 
 Theory of operation. Whoever sees something happen publishes an event; the ring keeps the newest
 `capacity` of them; each subscriber is called at once, in the publisher's thread, in the order of
-subscription. Publishing never waits and never raises: a subscriber that raises is unsubscribed, and
-its error is an event itself. `published` counts all events ever published, so a reader that comes
-back with an old count learns with `since` what it missed.
+subscription. Several threads may publish and read. Publishing never waits for a reader and never raises:
+a subscriber that raises is unsubscribed, and its error is an event itself. `published` counts all events
+ever published, so a reader that comes back with an old count learns with `since` what it missed.
 """
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -39,14 +40,17 @@ class Journal:
 
     def __init__(self, capacity: int = 10_000) -> None:
         self._ring: deque[Event] = deque(maxlen=capacity)
-        self._subscribers: list[Subscriber] = []
+        # The ring and its count belong together. A signal's handler may publish in the midst of it all.
+        self._lock = threading.RLock()
+        self._subscribers: tuple[Subscriber, ...] = ()  # replaced, never changed: a publisher may be at it
         self.published = 0
 
     def publish(self, event: Event) -> None:
         """Keep `event` and tell every subscriber. O(subscribers); never raises."""
-        self._ring.append(event)
-        self.published += 1
-        for subscriber in tuple(self._subscribers):
+        with self._lock:
+            self._ring.append(event)
+            self.published += 1
+        for subscriber in self._subscribers:
             try:
                 subscriber(event)
             except Exception as error:  # noqa: BLE001 - one reader's fault must not reach the publisher
@@ -59,20 +63,20 @@ class Journal:
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber(event)` for each event from now on; the result ends it (idempotent)."""
-        self._subscribers.append(subscriber)
+        self._subscribers += (subscriber,)
         return lambda: self.unsubscribe(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Stop calling `subscriber`; harmless when it is not subscribed."""
-        if subscriber in self._subscribers:
-            self._subscribers.remove(subscriber)
+        self._subscribers = tuple(each for each in self._subscribers if each != subscriber)
 
     def since(self, count: int) -> list[Event]:
         """Events published after the first `count`, as far as the ring still has them."""
-        fresh = self.published - count
-        if fresh <= 0:
-            return []
-        events = list(self._ring)
+        with self._lock:
+            fresh = self.published - count
+            if fresh <= 0:
+                return []
+            events = list(self._ring)
         return events[-fresh:] if fresh < len(events) else events
 
     def __iter__(self) -> Iterator[Event]:

@@ -9,6 +9,7 @@ from wslab.errors import WSLabError
 from wslab.events import EndpointFailed, Notice
 from wslab.journal import Journal, lab_extension
 from wslab.session import EndpointInterrupted, ServerChannel, Session
+from wslab.session.current import current_connection, current_journal
 from wslab.wire import Connection, Recorder
 
 
@@ -77,6 +78,17 @@ async def test_an_endpoint_that_raises_closes_with_1011_and_its_own_traceback():
     assert "test_session.py" in event.where
     assert "secret detail" in event.traceback
     assert "wslab/session" not in event.traceback
+
+
+async def test_an_endpoint_that_exits_ends_its_connection_and_not_the_process():
+    async def endpoint(ws):
+        await ws.accept()
+        raise SystemExit(3)
+
+    server, _, journal = await run(endpoint)
+    assert server.sent[-1]["code"] == 1011
+    (event,) = journal
+    assert event.error == "SystemExit: 3"
 
 
 async def test_an_error_before_accept_is_a_500_without_its_detail():
@@ -190,6 +202,35 @@ async def test_an_interrupt_frees_the_connection():
 
     server, _, _ = await run(endpoint)
     assert server.sent[-1]["code"] == 1011
+
+
+async def test_an_interrupt_of_a_task_groups_task_frees_the_connection():
+    async def spin():
+        raise EndpointInterrupted("now")
+
+    async def endpoint(ws):
+        await ws.accept()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(spin())
+            await ws.receive_text()
+
+    server, _, _ = await run(endpoint)
+    assert server.sent[-1]["code"] == 1011
+
+
+async def test_what_an_endpoint_starts_knows_whom_it_works_for():
+    found = []
+
+    async def note():
+        found.append((current_connection.get(), current_journal.get()))
+
+    async def endpoint(ws):
+        await ws.accept()
+        await asyncio.gather(note(), asyncio.create_task(note()))
+
+    _, session, journal = await asyncio.create_task(run(endpoint))
+    assert found == [(session.id, journal)] * 2
+    assert current_journal.get() is None
 
 
 async def test_cancellation_ends_it_without_a_word():

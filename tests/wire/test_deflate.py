@@ -24,7 +24,6 @@ from wslab.wire.deflate import (
     negotiate,
     offer,
 )
-from wslab.wire.extensions import ExtensionSyntaxError, parse_extensions
 from wslab.wire.opening import HandshakeError
 
 TAIL = b"\x00\x00\xff\xff"
@@ -34,47 +33,6 @@ FREE = DeflateOptions(server_max_window_bits=15, client_max_window_bits=15)
 def answer_to(offers, options=FREE):
     agreed = negotiate(offers, options)
     return agreed and agreed[0]
-
-
-# -- the header ------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("value", "parsed"),
-    [
-        ("a", [("a", [])]),
-        ("a,b", [("a", []), ("b", [])]),
-        (" a ; b = c ,\td;e ", [("a", [("b", "c")]), ("d", [("e", None)])]),
-        ('a; b="c"; d="\\e\\f"', [("a", [("b", "c"), ("d", "ef")])]),
-        (", ,a,, b,", [("a", []), ("b", [])]),
-        ("a; b; b", [("a", [("b", None), ("b", None)])]),
-    ],
-)
-def test_the_grammar_of_extensions(value, parsed):
-    assert parse_extensions(value) == parsed
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "",
-        ",",
-        ";",
-        "a;",
-        "a;;b",
-        "a=b",
-        "a b",
-        "a; b c",
-        "a; =b",
-        "a; b=",
-        'a; b=""',
-        'a; b="c',
-        "a; b='c' d",
-        "é",
-        "a/b",
-    ],
-)
-def test_what_is_no_list_of_extensions(value):
-    with pytest.raises(ExtensionSyntaxError):
-        parse_extensions(value)
 
 
 # -- negotiation, section 7.1 ----------------------------------------------------------------------
@@ -159,8 +117,10 @@ def test_what_a_server_with_wishes_answers(offers, wishes, answer):
         ),
         (
             {"server_no_context_takeover": True, "client_no_context_takeover": True},
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
-            "client_max_window_bits",
+            (
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
+                "client_max_window_bits"
+            ),
         ),
     ],
 )

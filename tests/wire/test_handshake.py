@@ -52,6 +52,9 @@ SECRET = b"s3cr3t-v4lu3"
         b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: bearer, %s",
         b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: chat,Bearer,%s,v2",
         b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: bearer.%s",
+        b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: Authorization, %s",
+        b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: chat, jwt, %s",
+        b"GET / HTTP/1.1\r\nSec-WebSocket-Protocol: access_token,%s",
         b"GET /?auth=%s HTTP/1.1",
         b"GET /?client_secret=%s HTTP/1.1",
         b"GET / HTTP/1.1\r\nReferer: http://x/lab?token=%s",
@@ -112,6 +115,8 @@ VALUES = [
         "",
         "chat, v2",
         "bearer, s",
+        "jwt,s",
+        "Authorization,s",
         "wslab.token.s",
         "Token",
         "http://x/?token=s",
@@ -141,6 +146,14 @@ def test_the_short_way_and_the_long_way_agree(target, fields, end):
     lines = [f"GET {target} HTTP/1.1", *("".join(field) for field in fields)]
     raw = ("\r\n".join(lines) + end).encode()
     assert redact_head(raw) == _redact_lines(raw)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_agree_on_every_field_alone(name):
+    for target in TARGETS:
+        for value in VALUES:
+            raw = f"GET {target} HTTP/1.1\r\n{name}: {value}\r\n\r\n".encode()
+            assert redact_head(raw) == _redact_lines(raw)
 
 
 @pytest.mark.parametrize("target", ["/", "/?room=a"])

@@ -1,31 +1,39 @@
-"""A WebSocket client for cells: a real socket, awaited in the same loop that serves.
+"""A WebSocket client for cells, awaited in the same loop that serves.
 
-It stands on the `websockets` library and adds what a lesson needs: `receive` that never loses a
-message to its time-out, and an end that says who closed first and with which code.
+`Client` is the face, with what a lesson needs: `receive` that never loses a message to its time-out, and
+an end that says who closed first and with which code. `SocketClient` is one over a real socket and stands
+on the `websockets` library; `wslab.client.memory` has one without a socket.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, Self
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import websockets.asyncio.client
 from websockets import exceptions
 
-from wslab.errors import ConnectionClosed, ConnectionRefused, WaitTimeoutError
+from wslab.errors import ConnectionClosed, ConnectionRefused, WaitTimeoutError, WSLabError
+from wslab.wire.close_codes import check_close
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Client", "Connecting", "connect"]
+__all__ = ["BODY_SHOWN", "CLOSE_TIMEOUT", "Client", "Connecting", "SocketClient", "connect", "too_slow"]
+
+BODY_SHOWN = 2000
+"""Bytes of a refusal's body that are kept."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds to wait for the answer to our close frame; then the connection is cut."""
 
 _NORMAL_ENDS = frozenset({1000, 1001})
-_BODY_SHOWN = 2000
 
 
-class Client:
+class Client(ABC):
     """An open connection, seen from the client. Made by `connect` or `lab.connect`.
 
     Attributes:
@@ -33,23 +41,19 @@ class Client:
         subprotocol: what the server chose; "" for none.
     """
 
-    def __init__(self, url: str, connection: websockets.asyncio.client.ClientConnection) -> None:
+    def __init__(self, url: str, subprotocol: str) -> None:
         self.url = url
-        self._connection = connection
-        self.subprotocol = str(connection.subprotocol or "")
+        self.subprotocol = subprotocol
 
+    @abstractmethod
     async def send(self, message: str | bytes) -> None:
         """Send one message: str as text, bytes as binary.
 
-        Returning means that the operating system took the bytes, not that they arrived.
+        Returning means that the bytes were taken to be sent, not that they arrived.
 
         Raises:
             ConnectionClosed: the connection has ended.
         """
-        try:
-            await self._connection.send(message)
-        except exceptions.ConnectionClosed as error:
-            raise _closed(error) from None
 
     async def send_json(self, value: Any) -> None:
         """Send `value` as JSON text."""
@@ -68,14 +72,12 @@ class Client:
         """
         try:
             async with asyncio.timeout(timeout):
-                return await self._connection.recv()
+                return await self._next()
         except TimeoutError:
             raise WaitTimeoutError(
                 f"Expected a message within {timeout} s, none came.",
                 remedy="Look at lab.frames for what was sent, and at the endpoint for what it waits for.",
             ) from None
-        except exceptions.ConnectionClosed as error:
-            raise _closed(error) from None
 
     async def receive_json(self, timeout: float | None = None) -> Any:
         """The next message, parsed as JSON.
@@ -94,11 +96,9 @@ class Client:
         """
         try:
             async with asyncio.timeout(timeout):
-                return float(await (await self._connection.ping()))
+                return await self._ping()
         except TimeoutError:
             raise WaitTimeoutError(f"Expected a pong within {timeout} s, none came.") from None
-        except exceptions.ConnectionClosed as error:
-            raise _closed(error) from None
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame and wait for the answer. Harmless when the connection has ended.
@@ -106,18 +106,42 @@ class Client:
         Args:
             code: 1000, 1001, 1003, 1007–1014 or 3000–4999 (RFC 6455 section 7.4).
             reason: at most 123 bytes of UTF-8.
+
+        Raises:
+            WSLabError: a close frame cannot carry that.
         """
-        await self._connection.close(code, reason)
+        problem = check_close(code, reason)
+        if problem:
+            raise WSLabError(problem)
+        await self._close(code, reason)
 
     @property
+    @abstractmethod
     def closed(self) -> ConnectionClosed | None:
         """How the connection ended, or None while it is open."""
-        connection = self._connection
-        if connection.close_code is None:
-            return None
-        protocol = connection.protocol
-        return _closed(protocol.close_exc)
 
+    # -- for the two kinds of clients --------------------------------------------------------------
+    @abstractmethod
+    async def _next(self) -> str | bytes:
+        """The next message; one that is waited for in vain must not be lost.
+
+        Raises:
+            ConnectionClosed: there is none any more.
+        """
+
+    @abstractmethod
+    async def _ping(self) -> float:
+        """The round trip of a ping, in seconds.
+
+        Raises:
+            ConnectionClosed: the connection has ended.
+        """
+
+    @abstractmethod
+    async def _close(self, code: int, reason: str) -> None:
+        """Close, with a code and a reason that were checked."""
+
+    # -- conveniences ------------------------------------------------------------------------------
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self._messages()
 
@@ -145,17 +169,65 @@ class Client:
         return f"<Client {self.url.partition('?')[0]} {state}>"
 
 
-class Connecting:
+C = TypeVar("C", bound=Client)
+
+
+class SocketClient(Client):
+    """A client over a real socket."""
+
+    def __init__(self, url: str, connection: websockets.asyncio.client.ClientConnection) -> None:
+        super().__init__(url, str(connection.subprotocol or ""))
+        self._connection = connection
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message; see `Client.send`."""
+        # encoded here: websockets gives up the connection over a lone surrogate
+        data = message.encode() if isinstance(message, str) else message
+        try:
+            await self._connection.send(data, text=isinstance(message, str))
+        except exceptions.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def _next(self) -> str | bytes:
+        try:
+            return await self._connection.recv()
+        except exceptions.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def _ping(self) -> float:
+        try:
+            return float(await (await self._connection.ping()))
+        except exceptions.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def _close(self, code: int, reason: str) -> None:
+        await self._connection.close(code, reason)
+
+    @property
+    def closed(self) -> ConnectionClosed | None:
+        """How the connection ended, or None while it is open."""
+        connection = self._connection
+        if connection.close_code is None:
+            return None
+        protocol = connection.protocol
+        return _closed(protocol.close_exc)
+
+
+class Connecting(Generic[C]):
     """What `connect` returns: ``await`` it, or use it with ``async with``."""
 
-    def __init__(self, make: Callable[[], Awaitable[Client]]) -> None:
+    def __init__(self, make: Callable[[], Awaitable[C]]) -> None:
         self._make = make
-        self._client: Client | None = None
+        self._client: C | None = None
 
-    def __await__(self) -> Generator[Any, None, Client]:
+    def __await__(self) -> Generator[Any, None, C]:
         return self._make().__await__()
 
-    async def __aenter__(self) -> Client:
+    async def open(self) -> C:
+        """The same as a coroutine, for whoever needs one."""
+        return await self._make()
+
+    async def __aenter__(self) -> C:
         self._client = await self._make()
         return self._client
 
@@ -172,7 +244,7 @@ def connect(
     subprotocols: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
-) -> Connecting:
+) -> Connecting[Client]:
     """Open a connection to `url`.
 
     Args:
@@ -202,18 +274,23 @@ async def _open(
             proxy=None,  # HTTP_PROXY must not carry a connection to this machine elsewhere
             ping_interval=None,  # the server pings; a second heartbeat would clutter the record
             open_timeout=timeout,
-            close_timeout=2.0,
+            close_timeout=CLOSE_TIMEOUT,
             max_size=None,
         )
     except exceptions.InvalidStatus as error:
-        body = (error.response.body or b"")[:_BODY_SHOWN].decode("utf-8", "replace")
+        body = (error.response.body or b"")[:BODY_SHOWN].decode("utf-8", "replace")
         raise ConnectionRefused(error.response.status_code, body) from None
     except TimeoutError:
-        raise WaitTimeoutError(
-            f"Expected the opening handshake within {timeout} s, it did not end.",
-            remedy="A blocked cell or endpoint holds the loop that should answer.",
-        ) from None
-    return Client(url, connection)
+        raise too_slow(timeout) from None
+    return SocketClient(url, connection)
+
+
+def too_slow(timeout: float) -> WaitTimeoutError:
+    """The error for a handshake that took longer than `timeout` seconds."""
+    return WaitTimeoutError(
+        f"Expected the opening handshake within {timeout} s, it did not end.",
+        remedy="A blocked cell or endpoint holds the loop that should answer.",
+    )
 
 
 def _closed(error: exceptions.ConnectionClosed) -> ConnectionClosed:

@@ -84,6 +84,8 @@ class Session:
                 await self._failed(error)
         except (EndpointInterrupted, BaseExceptionGroup) as error:  # a group: of a task group's task
             await self._failed(error)
+        except SystemExit as error:  # raised on into the loop it would end the kernel, and all work in it
+            await self._failed(error)
         except Exception as error:  # noqa: BLE001 - whatever an endpoint raises ends its connection only
             await self._failed(error)
         else:

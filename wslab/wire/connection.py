@@ -12,18 +12,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from wslab.wire.frames import Opcode, close_fields, frame_length, parse_frame
 from wslab.wire.handshake import Head, parse_head
 from wslab.wire.recorder import RECEIVED, Recorder
 from wslab.wire.ways import alterations
 
+if TYPE_CHECKING:
+    from collections import deque
+
 __all__ = ["Close", "Connection", "Flow", "State"]
 
 State = Literal["connecting", "open", "closing", "closed", "refused"]
 
 _CONTROL, _FIN = 0x08, 0x80
+_PIECES = 1024  # of one frame, until they are joined
+_SHORT_END = {n: n + 2 for n in range(126)} | {0x80 | n: n + 6 for n in range(126)}
+"""A header's second byte, and where a frame with a short length ends: the most frequent chunk is one."""
 _CODE_ONLY_MASKED = 0x82  # the second byte of a masked frame with two bytes of payload
 
 
@@ -72,7 +78,7 @@ class Flow:
         self._connection = connection
         self._direction = direction
         self._recorder = recorder
-        self._kept: bytes | bytearray = b""  # the beginning of a frame that has not ended yet
+        self._kept: list[bytes] | None = None  # the beginning of a frame that has not ended yet
         self._missing = 0  # bytes of that frame still to come, once its length is known
         self._total = 0  # its whole length, 0 while unknown
         self.frames = 0
@@ -83,32 +89,25 @@ class Flow:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         size = len(data)
-        recorder = self._recorder
-        if size and not self._kept and frame_length(data) == size and size <= recorder.snaplen:
-            first = data[0]
-            if first & _CONTROL:
-                self._frame(data, size)
-                return
-            self.frames += 1
-            self.bytes += size
-            if first & _FIN:
-                self.messages += 1
-            if recorder.enabled:
-                recorder.append(self._connection, self._direction, size, data)
-            return
         position = 0
-        while position < size:
-            if self._kept:
-                position = self._continue(data, position)
-                continue
-            total = frame_length(data, position)
-            if total and total <= size - position:
-                keep = min(total, self._recorder.snaplen)
-                self._frame(bytes(data[position : position + keep]), total)
-                position += total
+        if self._kept is not None:
+            if not self._total:  # not even the header is complete: few bytes, and a rare cut
+                data = b"".join((*self._kept, data))
+                size = len(data)
+                self._kept = None
             else:
-                self._total = total
-                position = self._begin(data, position)
+                position = self._continue(data)
+        elif size > 1 and _SHORT_END.get(data[1]) == size:
+            self.whole(data)
+            return
+        while position < size:
+            total = frame_length(data, position)
+            end = position + total
+            if not total or end > size:
+                self._begin(data, position, total)
+                return
+            self.whole(data if total == size else data[position:end])
+            position = end
 
     def whole(self, frame: bytes) -> None:
         """Take one frame that is known to be whole, as `wslab.wire.engine` makes them."""
@@ -124,45 +123,40 @@ class Flow:
         if recorder.enabled:
             recorder.append(self._connection, self._direction, size, frame)
 
-    def _begin(self, data: bytes, position: int) -> int:
-        """Keep the start of a frame that this chunk does not end."""
-        rest = len(data) - position
-        if not self._total:
-            self._kept = bytearray(data[position:])
-            return len(data)
-        self._missing = self._total - rest
-        self._kept = bytearray(data[position : position + self._recorder.snaplen])
-        return len(data)
+    def _begin(self, data: bytes, position: int, total: int) -> None:
+        """Keep the start of a frame that this chunk does not end; its length may not be known yet."""
+        self._total = total
+        self._missing = total - (len(data) - position)
+        room = self._recorder.snaplen
+        whole_chunk = not position and len(data) <= room
+        self._kept = [data if whole_chunk else data[position : position + room]]
 
-    def _continue(self, data: bytes, position: int) -> int:
+    def _continue(self, data: bytes) -> int:
         """Add to the frame that is under way; returns where the next one starts."""
-        assert isinstance(self._kept, bytearray)
-        if not self._total:
-            self._kept.append(data[position])
-            self._total = frame_length(self._kept)
-            self._missing = self._total - len(self._kept)
-            position += 1
-        else:
-            taken = min(self._missing, len(data) - position)
-            room = max(0, self._recorder.snaplen - len(self._kept))
-            self._kept += data[position : position + min(taken, room)]
-            self._missing -= taken
-            position += taken
-        if self._total and not self._missing:
-            kept, total = bytes(self._kept), self._total
+        kept, size = self._kept, len(data)
+        assert kept is not None
+        taken = min(self._missing, size)
+        room = self._recorder.snaplen - (self._total - self._missing)
+        if room > 0:
+            kept.append(data if taken == size <= room else data[: min(taken, room)])
+        self._missing -= taken
+        if not self._missing:
+            total = self._total
             self._reset()
-            self._frame(kept, total)
-        return position
+            self._frame(b"".join(kept), total)
+        elif len(kept) >= _PIECES:
+            kept[:] = [b"".join(kept)]  # many small pieces cost more than what they hold
+        return taken
 
     def _reset(self) -> None:
-        self._kept = b""
+        self._kept = None
         self._missing = self._total = 0
 
     def finish(self) -> None:
         """The stream ended; a frame that was under way is recorded as far as it came."""
-        if self._kept:
-            arrived = self._total - self._missing if self._total else len(self._kept)
-            kept = bytes(self._kept)
+        if self._kept is not None:
+            kept = b"".join(self._kept)
+            arrived = self._total - self._missing if self._total else len(kept)
             self._reset()
             self.bytes += arrived
             self._recorder.append(self._connection, self._direction, arrived, kept)
@@ -206,6 +200,7 @@ class Connection:
 
     __slots__ = (
         "ended_at",
+        "ended_ids",
         "first_closer",
         "id",
         "number",
@@ -231,6 +226,7 @@ class Connection:
         self.ended_at = 0.0
         self.request = b""
         self.response = b""
+        self.ended_ids: deque[str] | None = None  # the table's, which takes this connection's when it ends
         self.first_closer = ""
         self.refusal = self.remedy = ""
         self.received = Flow(self, RECEIVED, recorder)
@@ -290,6 +286,8 @@ class Connection:
         self.received.finish()
         self.sent.finish()
         self.ended_at = time.time()
+        if self.ended_ids is not None:
+            self.ended_ids.append(self.id)
         if self.state != "refused":
             self.state = "closed"
 

@@ -96,6 +96,7 @@ class Engine:
         "_max",
         "_over",
         "_parts",
+        "_plain",
         "_rest",
         "_size",
         "_unmask",
@@ -112,6 +113,7 @@ class Engine:
         self._client = client
         self._max = max_message
         self._deflate = deflate
+        self._plain = not client and deflate is None  # what is sent is neither masked nor compressed
         self._unmask = unmask
         self._over = False  # a close frame or a violation came: the rest is not read
         self._rest = b""  # bytes of a header, or of a control frame, that is not complete
@@ -361,14 +363,17 @@ class Engine:
         """
         payload = text.encode()
         length = len(payload)
-        if length <= _SHORT and self._deflate is None and not self._client:
-            return _TEXT_HEADS[length] + payload
+        if self._plain:  # by far the most frequent: each call that is spared counts
+            if length <= _SHORT:
+                return _TEXT_HEADS[length] + payload
+            if length <= 0xFFFF:  # noqa: PLR2004 - what 16 bits hold
+                return b"\x81\x7e" + length.to_bytes(2) + payload
         return self._data(_TEXT, payload)
 
     def binary(self, data: bytes) -> bytes:
         """The frame of a binary message."""
         length = len(data)
-        if length <= _SHORT and self._deflate is None and not self._client:
+        if self._plain and length <= _SHORT:
             return _BINARY_HEADS[length] + data
         return self._data(_BINARY, data)
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -28,13 +29,16 @@ _SECRET_PARAMETER = re.compile(
     rb"(?is).*(?:token|secret|password|passwd|api_?key|jwt|credential|signature)\]?|auth|key|sig|code"
 )
 _SECRET_SUBPROTOCOL = re.compile(rb"(?i)^(wslab\.token\.|bearer\.|base64url\.bearer\.authorization\.)")
+_ANNOUNCING = frozenset({b"bearer", b"authorization", b"token", b"access_token", b"jwt"})
+"""Subprotocols that mean: the next one is a credential, for a browser can send no other header."""
+
 _LINE_END = re.compile(rb"(\r?\n)")
 _HARMLESS = re.compile(
     rb"[^\r\n=]*+(=[^\r\n]*+)?\r\n"
     rb"(?:(?:sec-(?:websocket-(?:key|version|extensions|accept)|fetch-(?:dest|mode|site|user)|gpc)|host|upgrade"
     rb"|connection|user-agent|origin|accept(?:-(?:encoding|language|charset))?|cache-control|pragma|date|server"
     rb"|content-(?:length|type)|x-forwarded-(?:for|host|port|proto|context)|x-proxycontextpath|x-real-ip|via|dnt"
-    rb"|priority|sec-websocket-protocol(?!:[^\r\n]*(?:token|bearer))):[^\r\n]*+\r\n)*+\r\n",
+    rb"|priority|sec-websocket-protocol(?!:[^\r\n]*(?:token|bearer|authorization|jwt))):[^\r\n]*+\r\n)*+\r\n",
     re.IGNORECASE,
 )
 """A whole head without a place for a secret but, in group 1, its first line behind an equals sign."""
@@ -112,17 +116,17 @@ def _redact_parameter(match: re.Match[bytes]) -> bytes:
 
 def _redact_protocols(value: bytes) -> bytes:
     offers = [offer.strip() for offer in value.split(b",")]
-    after_bearer = False
+    announced = False
     shown = []
     for offer in offers:
         prefix = _SECRET_SUBPROTOCOL.match(offer)
         if prefix:
             shown.append(prefix[0] + _hidden(offer[prefix.end() :]))
-        elif after_bearer:
+        elif announced:
             shown.append(_hidden(offer))
         else:
             shown.append(offer)
-        after_bearer = offer.lower() == b"bearer"
+        announced = offer.lower() in _ANNOUNCING
     return value if shown == offers else b", ".join(shown)
 
 
@@ -149,23 +153,36 @@ def redact_head(raw: bytes) -> bytes:
 def _redact_lines(raw: bytes) -> bytes:
     """`redact_head`, whatever the head."""
     head, end, _ = raw.partition(_END)
-    # Servers take a bare LF for a line's end as well (RFC 9112 section 2.2), and read folded lines.
+    if head.count(b"\n") == head.count(b"\r\n"):
+        lines = head.split(b"\r\n")
+        _redact_in(lines)
+        return b"\r\n".join(lines) + end
+    # Servers take a bare LF for a line's end as well (RFC 9112 section 2.2).
     parts = _LINE_END.split(head)
-    parts[0] = redact_target(parts[0])
-    folded = _redaction(b"")
-    for number in range(2, len(parts), 2):
-        line = parts[number]
-        if line[:1] in {b" ", b"\t"}:
-            parts[number] = _apply(folded, line)
-            continue
-        name, colon, value = line.partition(b":")
-        folded = _redaction(name.strip().lower() if colon else b"")
-        parts[number] = name + colon + _apply(folded, value)
+    lines = parts[::2]
+    _redact_in(lines)
+    parts[::2] = lines
     return b"".join(parts) + end
 
 
+def _redact_in(lines: list[bytes]) -> None:
+    lines[0] = redact_target(lines[0])
+    redaction: Callable[[bytes], bytes] = _keep
+    for number in range(1, len(lines)):
+        line = lines[number]
+        if line.startswith((b" ", b"\t")):  # folded: it belongs to the field before it
+            lines[number] = _apply(redaction, line)
+            continue
+        name, colon, value = line.partition(b":")
+        redaction = _redaction(name if colon else b"")
+        if redaction is not _keep:
+            lines[number] = name + colon + _apply(redaction, value)
+
+
+@lru_cache(maxsize=128)
 def _redaction(name: bytes) -> Callable[[bytes], bytes]:
     """What takes the secrets out of a value of header `name`."""
+    name = name.strip().lower()
     if name == b"sec-websocket-protocol":
         return _redact_protocols
     if name in {b"referer", b"location"}:

@@ -22,6 +22,7 @@ from wslab.wire.handshake import accept_key
 from wslab.wire.heads import (
     HANDSHAKE_HEADERS,
     HOST,
+    TOKEN,
     TOKEN_TEXT,
     VISIBLE,
     HandshakeError,
@@ -204,7 +205,8 @@ def _check_fields(fields: dict[bytes, bytes]) -> bytes:
         fields, b"upgrade"
     ):
         raise HandshakeError(400, "Expected the header 'Upgrade: websocket'.", "Use a WebSocket client.")
-    if b"upgrade" not in read_words(fields, b"connection"):
+    options = read_words(fields, b"connection")
+    if b"upgrade" not in options or b"".join(options).translate(None, TOKEN):
         raise HandshakeError(
             400,
             "Expected the header 'Connection: Upgrade'.",

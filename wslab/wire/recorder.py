@@ -32,7 +32,7 @@ class Recorder:
     Args:
         frames: how many frames are kept (rounded up to a power of two).
         budget: how many bytes are kept in all.
-        snaplen: how many bytes of one frame are kept.
+        snaplen: how many bytes of one frame are kept; the default is 64 KiB of payload and its header.
 
     Attributes:
         begin: sequence number of the oldest frame kept.
@@ -43,7 +43,9 @@ class Recorder:
 
     __slots__ = ("_mask", "_ring", "begin", "budget", "enabled", "end", "held", "snaplen")
 
-    def __init__(self, *, frames: int = 65_536, budget: int = 64 * 2**20, snaplen: int = 64 * 2**10) -> None:
+    def __init__(
+        self, *, frames: int = 65_536, budget: int = 64 * 2**20, snaplen: int = 64 * 2**10 + 14
+    ) -> None:
         size = 1 << max(1, frames - 1).bit_length()
         self._ring: list[Record | None] = [None] * size
         self._mask = size - 1
@@ -57,10 +59,10 @@ class Recorder:
         """Keep one frame. Called by the writing thread only."""
         if not self.enabled:
             return
-        seq, ring = self.end, self._ring
-        index = seq & self._mask
+        seq, ring, mask = self.end, self._ring, self._mask
+        index = seq & mask
         held = self.held + len(raw)
-        if seq - self.begin > self._mask:
+        if seq - self.begin > mask:
             oldest = ring[index]  # the ring is full: the newest takes the place of the oldest
             self.begin += 1
             if oldest is not None:
@@ -68,9 +70,8 @@ class Recorder:
         ring[index] = (seq, time_ns(), connection, direction, wire_length, raw)
         self.end = seq + 1
         self.held = held
-        if held > self.budget:
-            while self.held > self.budget and self.begin < seq:
-                self._evict()
+        while self.held > self.budget and self.begin < seq:
+            self._evict()
 
     def _evict(self) -> None:
         index = self.begin & self._mask

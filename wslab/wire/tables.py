@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,6 +62,7 @@ class ConnectionTable(Sequence[Connection]):
         self._recorder = recorder
         self._keep = keep
         self._rows: dict[str, Connection] = {}
+        self._ended: deque[str] = deque()  # ids of rows that may go, those that ended first in front
         self._count = 0
 
     def open(self, peer: str, via: str = "direct") -> Connection:
@@ -68,10 +70,9 @@ class ConnectionTable(Sequence[Connection]):
         self._count += 1
         connection = Connection(self._count, peer, self._recorder, via)
         self._rows[connection.id] = connection
-        if len(self._rows) > self._keep:
-            ended = next((row.id for row in self._rows.values() if row.ended_at), None)
-            if ended:
-                del self._rows[ended]
+        connection.ended_ids = self._ended
+        while len(self._rows) > self._keep and self._ended:
+            del self._rows[self._ended.popleft()]
         return connection
 
     @property
