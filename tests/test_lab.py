@@ -11,6 +11,7 @@ from wslab.core import find_core
 from wslab.errors import NoEventLoopError, NotAnAppError, NotRunningError, WaitTimeoutError, WSLabError
 from wslab.events import Notice
 from wslab.feeds import Feed, simulate
+from wslab.server.options import Options
 
 
 def echoing(prefix=""):
@@ -42,7 +43,9 @@ async def lab():
 @pytest.fixture
 def notebook(monkeypatch):
     """What a kernel looks like to `Lab`: IPython is imported and has a shell."""
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object))
+    events = types.SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None)
+    shell = types.SimpleNamespace(events=events)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setattr("wslab.core._cores", {})
 
 
@@ -117,11 +120,10 @@ async def test_in_a_notebook_names_tell_labs_apart(notebook):
 
 
 def test_a_core_is_found_again_only_with_the_same_options(notebook):
-    options = {"host": "127.0.0.1", "port": 0, "auth": "auto", "ws": "websockets-sansio"}
-    core = find_core(name="", token="", **options)
-    assert find_core(name="lab", token="", **options) is core
-    assert find_core(name="lab", token=core.policy.token, **options) is core
-    assert find_core(name="lab", token="other", **options) is not core
+    core = find_core(name="", options=Options())
+    assert find_core(name="lab", options=Options()) is core
+    assert find_core(name="lab", options=Options(token=core.policy.token)) is core
+    assert find_core(name="lab", options=Options(token="other")) is not core
 
 
 def test_without_a_loop_start_says_what_to_write():
@@ -148,7 +150,7 @@ async def test_urls_carry_the_token_only_where_it_is_needed(lab):
     assert lab.url("/echo") == f"ws://127.0.0.1:{lab.port}/echo"
     assert lab.url("/echo", token=True).endswith(f"/echo?lab_token={token}")
     with pytest.raises(WSLabError, match='via="direct"'):
-        lab.url("/", via="tunnel")
+        lab.url("/", via="pigeon")
     with pytest.raises(NotRunningError):
         wslab.Lab().url()
 

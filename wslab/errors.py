@@ -8,6 +8,7 @@ derives from it too, and code that catches `OSError` or `TimeoutError` keeps wor
 from __future__ import annotations
 
 __all__ = [
+    "AppLoadError",
     "ConnectionClosed",
     "ConnectionRefused",
     "DependencyScopeError",
@@ -46,6 +47,10 @@ class WSLabError(Exception):
 
 class NotAnAppError(WSLabError, TypeError):
     """`Lab(app)` was given something that does not speak ASGI."""
+
+
+class AppLoadError(WSLabError, ImportError):
+    """No application could be loaded under the name given."""
 
 
 class EndpointError(WSLabError, TypeError):

@@ -9,16 +9,18 @@ lifespan): it binds, schedules the rest, and returns the lab, which can be await
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar, cast
 
 from wslab.asgi import App
-from wslab.client import Connecting, connect
+from wslab.client import Client, Connecting, connect
 from wslab.core import find_core
 from wslab.errors import NoEventLoopError, NotRunningError, WaitTimeoutError, WSLabError
-from wslab.events import Notice
 from wslab.server import check_app
 from wslab.server.addresses import direct_url, proxy_url
+from wslab.server.nesting import running_loop
+from wslab.server.options import NAMES, Options, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
     from wslab.feeds import Feed
     from wslab.journal import Journal
     from wslab.server import EmbeddedServer
+    from wslab.server.lag import LoopLag
+    from wslab.server.limits import Limits
+    from wslab.server.options import Engine, Loop
     from wslab.server.policy import Auth
     from wslab.widgets.views import Views
+    from wslab.wire.deflate import DeflateOptions
 
 __all__ = ["Lab"]
 
@@ -47,12 +53,23 @@ class Lab:
             takes over the running server of the one before, so a cell can be run again.
         host: address to bind; the default is reachable from this machine only.
         port: port to bind; 0 takes a free one, and keeps it over a stop and a start.
+        public: allow a `host` that other machines reach; every client needs the token then, and the
+            limits begin with ``per_client=20,rate=100``.
         auth: "auto" (see `wslab.server.policy`), "token": every client needs it, "off".
         token: the lab's token; a random one by default.
-        ws: uvicorn's WebSocket implementation: "websockets-sansio" or "wsproto".
+        ws: the WebSocket engine: "wslab", or uvicorn's "websockets-sansio" or "wsproto".
+        limits: what a client may ask for (`wslab.Limits`), as such or as text:
+            ``"message=4MiB,rate=50"``; "off" for load tests only.
+        deflate: permessage-deflate (RFC 7692): True, False, or its `DeflateOptions`.
+        capture: record every byte of every connection; False shows connections without frames.
+        loop: "kernel": this event loop; "thread": one of the lab's own, which a busy cell does not hold.
+        ping_interval: seconds between two pings; None sends none.
+        ping_timeout: seconds until a ping must be answered, else the connection is cut; None: no limit.
 
     Raises:
         NotAnAppError: `app` is no ASGI application.
+        OptionError: an option is unknown, or its value cannot be meant.
+        WSLabError: a lab of that name serves with other options.
 
     Example:
         >>> import asyncio
@@ -79,12 +96,37 @@ class Lab:
         name: str = "",
         host: str = "127.0.0.1",
         port: int = 0,
+        public: bool = False,
         auth: Auth = "auto",
         token: str = "",
-        ws: str = "websockets-sansio",
+        ws: Engine = "websockets-sansio",
+        limits: Limits | str | None = None,
+        deflate: bool | DeflateOptions = False,
+        capture: bool = True,
+        loop: Loop = "kernel",
+        ping_interval: float | None = 20.0,
+        ping_timeout: float | None = 20.0,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown(unknown, ["name", *(option for option in NAMES if option != "reload")])
         given = None if app is None else check_app(app)
-        self._core = core = find_core(name=name, host=host, port=port, auth=auth, token=token, ws=ws)
+        options = Options.of(
+            {
+                "host": host,
+                "port": port,
+                "public": public,
+                "auth": auth,
+                "token": token,
+                "ws": ws,
+                "limits": limits,
+                "deflate": deflate,
+                "capture": capture,
+                "loop": loop,
+                "ping_interval": ping_interval,
+                "ping_timeout": ping_timeout,
+            }
+        )
+        self._core = core = find_core(name=name, options=options)
         # `lab = Lab()` run again goes on with the endpoints that other cells have declared on it.
         earlier = core.app if isinstance(core.app, App) else None
         self.app: ASGIApp = given or earlier or App()
@@ -101,17 +143,17 @@ class Lab:
         Started again, it hands its application to the server that runs.
 
         Raises:
-            NoEventLoopError: no loop runs in this thread.
+            NoEventLoopError: no loop runs in this thread (``loop="kernel"``).
             PortInUseError: the port is taken.
             StartupError: (when awaited) the application's lifespan failed.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if self._core.thread is None and running_loop() is None:
             raise NoEventLoopError(
                 "Expected an event loop that runs, as in a notebook cell, but there is none.",
-                remedy="In a script, start the lab inside `async def main()` and use asyncio.run(main()).",
-            ) from None
+                remedy="In a script, start the lab inside `async def main()` and use asyncio.run(main()), or "
+                'pass loop="thread".',
+            )
+        self._core.manners.adopt()
         self._core.start(self.app)
         return self
 
@@ -119,16 +161,15 @@ class Lab:
         return self._ready().__await__()
 
     async def _ready(self) -> Lab:
-        started = self._core.started
-        if started is None:
-            raise NotRunningError("Expected a started lab.", remedy="Call lab.start() first.")
-        await asyncio.shield(started)
+        await self._core.ready()
         return self
 
     async def stop(self) -> None:
         """Stop serving: clients get 1012, endpoints are cancelled; ends within 2.5 seconds.
 
-        An endpoint that blocks the loop delays everything in this kernel, and this as well.
+        An endpoint that blocks the kernel's loop delays everything in this kernel, and this as well. One
+        that blocks a thread of the lab's own (``loop="thread"``) is abandoned with its thread: the log names
+        it, and the port is free.
         """
         await self._core.stop()
 
@@ -151,6 +192,11 @@ class Lab:
         if server is None:
             raise NotRunningError(
                 "Expected a running lab, but it is stopped.", remedy="Call lab.start() first."
+            )
+        if not server.port:
+            raise NotRunningError(
+                "Expected a lab with a port, but this one serves within this process only.",
+                remedy='Call lab.start(), or use lab.connect(path, via="memory").',
             )
         return server
 
@@ -175,13 +221,20 @@ class Lab:
 
         Args:
             path: absolute path, a query may follow.
-            via: "direct" or "proxy".
+            via: "direct" or "proxy". Under JupyterHub and Binder the latter is a path alone where the kernel
+                does not know the host's name.
             token: add the lab's token; by default only where a client needs it.
 
         Raises:
-            NotRunningError: the lab does not serve.
+            NotRunningError: the lab does not serve, or has no port.
             ProxyNotFoundError: no Jupyter server is known (``via="proxy"``).
+            WSLabError: there is no such way, or it has no address.
         """
+        if via in {"memory", "tunnel"}:
+            raise WSLabError(
+                f'Expected a way that has an address, "direct" or "proxy", got {via!r}: it opens no port.',
+                remedy='Use lab.connect(path, via="memory"), or the Client view for the tunnel.',
+            )
         port = self._server().port
         policy = self._core.policy
         if via == "proxy":
@@ -189,28 +242,64 @@ class Lab:
         if via != "direct":
             raise WSLabError(f'Expected via="direct" or via="proxy", got {via!r}.')
         shown = policy.always if token is None else token
-        return direct_url(self._core.host, port, path, policy.token if shown else "")
+        return direct_url(self._core.options.host, port, path, policy.token if shown else "")
 
     def connect(
         self,
         path: str = "/",
         *,
+        via: str = "direct",
         subprotocols: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
         timeout: float = 10.0,
-    ) -> Connecting:
+    ) -> Connecting[Client]:
         """A real client of `path`, in this loop: ``async with lab.connect("/echo") as client``.
+
+        Args:
+            path: absolute path, a query may follow.
+            via: "direct": over a socket. "memory": within this process, the client's engine and the
+                server's back to back; the same bytes, with no socket. It works on a lab that was not
+                started, too: the application is started, and no port is bound.
+            subprotocols: offered, most wanted first.
+            headers: further request headers, which a browser could not set.
+            timeout: seconds the opening handshake may take.
 
         Raises:
             NotRunningError: (when awaited) the lab does not serve.
             StartupError: (when awaited) the application did not start.
             ConnectionRefused: (when awaited) the handshake was refused.
-        """
+            WSLabError: there is no such way.
 
-        async def make() -> Any:
-            await self._ready()
-            url = self.url(path)
-            return await connect(url, subprotocols=subprotocols, headers=headers, timeout=timeout)
+        Example:
+            >>> import asyncio
+            >>> async def main():
+            ...     lab = Lab()
+            ...     @lab.websocket("/echo")
+            ...     async def echo(ws):
+            ...         await ws.accept()
+            ...         await ws.send_text(await ws.receive_text())
+            ...     async with lab.connect("/echo", via="memory") as client:
+            ...         await client.send("no port was opened")
+            ...         print(await client.receive())
+            ...     await lab.stop()
+            >>> asyncio.run(main())
+            no port was opened
+        """
+        if via not in {"direct", "memory"}:
+            raise WSLabError(f'Expected via="direct" or via="memory", got {via!r}.')
+
+        async def make() -> Client:
+            core = self._core
+            if via == "direct":
+                await self._ready()
+                url = self.url(path)
+                return await connect(url, subprotocols=subprotocols, headers=headers, timeout=timeout)
+            if core.server is None:
+                core.manners.adopt()
+                core.start(self.app, listen=False)
+            return await core.connect(
+                path, via=via, subprotocols=subprotocols, headers=headers, timeout=timeout
+            )
 
         return Connecting(make)
 
@@ -219,6 +308,11 @@ class Lab:
     def log(self) -> Journal:
         """What happened, newest last."""
         return self.journal
+
+    @property
+    def lag(self) -> LoopLag:
+        """How late the lab's event loop is, and who held it last."""
+        return self._core.manners.lag
 
     @property
     def feed(self) -> Feed:
@@ -256,28 +350,39 @@ class Lab:
             await asyncio.sleep(_POLL)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` to its end from synchronous code, also where a loop runs already.
+        """Run `coroutine` to its end from synchronous code, and return what it returns.
 
-        The first call inside a running loop lets asyncio nest, for this kernel and for good
-        (nest-asyncio2 has no undo); the log says so. In a cell, plain ``await`` is better.
+        With ``loop="thread"`` it runs in the lab's loop, where its connections and rooms are, and this
+        waits for it; an interrupt cancels it. In the kernel's loop, the first call while that runs lets
+        asyncio nest, for this kernel and for good (nest-asyncio2 has no undo); the log says so. In a cell,
+        plain ``await`` is better there.
+
+        Raises:
+            WSLabError: called in the lab's own thread, which would wait for itself.
+
+        Example:
+            >>> async def answer():
+            ...     return 42
+            >>> Lab(loop="thread").run(answer())
+            42
         """
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(coroutine)
-        import nest_asyncio2
-
-        if not hasattr(asyncio, "_nest_asyncio2") and not getattr(loop, "_nest_patched", False):
-            text = "lab.run() let asyncio nest for the rest of this kernel's life (nest-asyncio2)."
-            self.journal.publish(Notice(text=text))
-        nest_asyncio2.apply(loop)
-        result: T = loop.run_until_complete(coroutine)
-        return result
+        if getattr(coroutine, "cr_code", None) is Lab.stop.__code__:
+            # Where an endpoint holds the thread, its loop would never get to this one.
+            stopped: Lab = inspect.getcoroutinelocals(coroutine)["self"]
+            thread = stopped._core.thread
+            if thread is not None and not thread.here:
+                coroutine.close()
+                stopped._core.stop_thread()
+                return cast("T", None)
+        return self._core.run(coroutine)
 
     def __repr__(self) -> str:
         core = self._core
-        where = self.url("/", token=False) if self.running else "stopped"
-        failed = core.started.exception() if core.started and core.started.done() else None
+        server = core.server
+        served = self.url("/", token=False) if server and server.port else "without a port"
+        where = served if server else "stopped"
+        started = core.started
+        failed = started.exception() if started and started.done() and not started.cancelled() else None
         counts = f"{len(core.connections.alive)} open of {core.connections.ever} connections"
         lines = [f"<Lab {where} · {counts} · {core.recorder.end} frames · {len(core.rooms)} rooms>"]
         if failed is not None and not self.running:
@@ -287,4 +392,5 @@ class Lab:
         return "\n".join(lines)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
+        self._core.manners.adopt()
         return self.views.dashboard._repr_mimebundle_(**options)

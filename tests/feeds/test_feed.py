@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 
 import pytest
 
@@ -370,21 +371,99 @@ async def test_a_subscription_is_used_inside_its_block_and_once():
         feed.subscribe(maxlen=0)
 
 
-async def test_a_feed_serves_one_event_loop_at_a_time():
+async def test_subscribers_in_several_loops_share_one_reading():
     source = Source()
     feed = Feed(source)
+    here, there = asyncio.get_running_loop(), asyncio.Event()
+    read = []
+
+    async def elsewhere():
+        async with feed.subscribe() as subscription:
+            here.call_soon_threadsafe(there.set)
+            async for tick in subscription:
+                read.append(tick.price)
+                if tick.price == 3:
+                    break
+
+    async with feed.subscribe() as subscription:
+        other = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
+        await there.wait()
+        assert feed.subscribers == 2
+        source.push(*ticks(1, 2, 3))
+        assert [(await anext(subscription)).price for _ in range(3)] == [1, 2, 3]
+        await other
+    assert read == [1, 2, 3]
+    assert not feed.running
+    assert source.opened == source.closed == 1
+
+
+async def test_the_last_subscriber_ends_a_reading_that_another_loop_began():
+    source = Source()
+    feed = Feed(source)
+    entered, go_on = threading.Event(), threading.Event()
+
+    async def elsewhere():
+        async with feed.subscribe():
+            entered.set()
+            await asyncio.to_thread(go_on.wait, 60)
+        left.set()
+        await asyncio.to_thread(stay.wait, 60)
+
+    left, stay = threading.Event(), threading.Event()
+    other = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
+    assert await asyncio.to_thread(entered.wait, 10)
+    async with feed.subscribe():
+        go_on.set()
+        assert await asyncio.to_thread(left.wait, 10)
+        assert feed.running
+    assert source.closed == 1
+    stay.set()
+    await other
+
+
+async def test_the_end_of_the_source_reaches_every_loop():
+    source = Source()
+    feed = Feed(source)
+    entered = threading.Event()
+
+    async def elsewhere():
+        async with feed.subscribe() as subscription:
+            entered.set()
+            return await read(subscription)
+
+    async with feed.subscribe() as subscription:
+        there = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
+        assert await asyncio.to_thread(entered.wait, 10)
+        source.push(*ticks(1), None)
+        assert await read(subscription) == await there == [1]
+
+
+def test_a_loop_that_was_left_while_it_subscribed_is_told():
+    feed, loop = Feed(Source()), asyncio.new_event_loop()
+    subscription = feed.subscribe()
 
     async def elsewhere():
         async with feed.subscribe():
             pass
 
+    loop.run_until_complete(subscription.__aenter__())
+    with pytest.raises(FeedError, match="own event loop to run"):
+        asyncio.run(elsewhere())
+    loop.run_until_complete(subscription.__aexit__(None, None, None))
+    loop.close()
+    asyncio.run(elsewhere())
+
+
+async def test_what_is_new_is_told_with_its_count():
+    source = Source()
+    feed = Feed(source, history=3)
+    assert feed.since(0) == ([], 0)
     async with feed.subscribe():
-        with pytest.raises(FeedError, match="own event loop"):
-            await asyncio.to_thread(asyncio.run, elsewhere())
-    await asyncio.to_thread(asyncio.run, elsewhere())
-    async with feed.subscribe() as subscription:
-        source.push(*ticks(1))
-        assert (await anext(subscription)).price == 1
+        source.push(*ticks(1, 2, 3, 4))
+        await settle(lambda: feed.published == 4)
+    assert ([tick.price for tick in feed.since(3)[0]], feed.since(3)[1]) == ([4], 4)
+    assert [tick.price for tick in feed.since(0)[0]] == [2, 3, 4]
+    assert feed.since(4) == ([], 4)
 
 
 async def test_reprs_say_what_is_going_on():

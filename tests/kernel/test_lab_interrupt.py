@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernel.clients import close_of, echo_client, serve
+from tests.kernel.clients import ECHO_LAB, close_of, echo_client, serve
 from tests.kernel.harness import Gate
 
 pytestmark = pytest.mark.kernel
@@ -85,6 +85,44 @@ def test_an_endpoint_that_holds_an_awaiting_cell_is_freed_and_the_cell_goes_on(k
         assert other.ask("go on") == "first go on"
         cell.result().ok()
     assert "The interrupt ended this endpoint." in failures(kernel)
+
+
+SPINNING_TASK = """
+@app.websocket("/spin")
+async def spin(ws: wslab.WebSocket):
+    async def count():
+        while True: pass
+
+    await ws.accept()
+    task = asyncio.create_task(count())
+    await ws.send_text("spinning")
+    %s
+"""
+
+
+@pytest.mark.parametrize("waits_for", ["await task", "await ws.receive_text()"])
+def test_a_task_of_an_endpoint_that_holds_the_kernel_is_ended(kernel, waits_for):
+    """It runs on a stack of its own, and nobody may be waiting for it."""
+    port = serve(kernel)
+    kernel.run(SPINNING_TASK % waits_for).ok()
+    with echo_client(port) as other, echo_client(port, "/spin") as client:
+        assert client.connection.recv(timeout=20) == "spinning"
+        kernel.interrupt()
+        assert close_of(client).code == 1011
+        assert other.ask("live") == "first live"
+    told = kernel.run("[e.text for e in lab.log if e.connection == 'c2' and hasattr(e, 'level')]").ok().text
+    assert "The interrupt ended a task of this endpoint, at " in told
+
+
+def test_of_two_labs_the_one_that_serves_the_endpoint_is_told(kernel):
+    port = serve(kernel)
+    second = serve(kernel, ECHO_LAB.replace("first", "second").replace("Lab(app)", "Lab(app, name='two')"))
+    kernel.run(SPINNING_TASK % "await task").ok()
+    with echo_client(port) as other, echo_client(second, "/spin") as client:
+        assert client.connection.recv(timeout=20) == "spinning"
+        kernel.interrupt()
+        assert close_of(client).code == 1011
+        assert other.ask("live") == "first live"
 
 
 def test_the_press_is_not_lost_in_the_midst_of_a_send(kernel):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,30 @@ async def test_joining_accepts_when_needed_and_tells_the_others(new_peer, connec
     assert (first.accepts, second.accepts) == (1, 1)
     assert first.notices == [{"type": "user_joined", "room_id": "lobby", "member_count": 2, "name": "Zoë"}]
     assert second.messages == ["hi"]
+
+
+async def test_calls_from_another_threads_loop_are_carried_over(connected, journal, settle):
+    rooms = RoomManager(announce=False)
+    a, b = await connected("c1"), await connected("c2")
+    for peer in (a, b):
+        await rooms.join_room(peer.ws, "r")
+    threads = []
+    journal.subscribe(lambda event: threads.append((type(event), threading.current_thread())))
+
+    async def elsewhere():
+        with pytest.raises(RoomError):
+            await rooms.broadcast_to_room("r", object())
+        await rooms.send_personal_message("you", a.ws)
+        handed = await rooms.broadcast_to_room("r", "all")
+        rooms.leave_room(b.ws)
+        return handed
+
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == 2
+    await settle()
+    assert (a.messages, b.messages) == (["you", "all"], ["all"])
+    assert rooms.members("r") == (a.ws,)
+    here = threading.current_thread()
+    assert threads == [(RoomBroadcast, here), (MemberLeft, here)]
 
 
 async def test_leaving_tells_the_others_and_the_last_takes_the_room_along(connected, settle):

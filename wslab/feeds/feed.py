@@ -5,13 +5,18 @@ tick to all of them; the first subscription starts it and the last one to leave 
 source. Nobody is waited for: a subscription holds at most `maxlen` unread ticks and loses its oldest,
 because of a price only the newest matters. Listeners are called at once and keep nothing running, so a view
 that nobody feeds costs nothing.
+
+The task runs in the loop of the first subscriber. Others may come from other loops that run: an endpoint
+and a cell share a feed also where the lab has a thread of its own. What all of them change is changed
+under a lock, and each is woken in its own loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any
 
 from wslab.errors import FeedError
@@ -27,8 +32,6 @@ Source = Callable[[], AsyncIterable[Tick]] | AsyncIterable[Tick]
 
 class Feed:
     """Shares one source of ticks.
-
-    A feed belongs to the event loop of its subscribers, one at a time.
 
     Args:
         source: a function that returns an async iterator of ticks, called anew whenever the first
@@ -65,6 +68,7 @@ class Feed:
         self.name = name
         self.history: deque[Tick] = deque(maxlen=history)
         self.published = 0
+        self._lock = threading.RLock()
         self._source = source
         self._used_up = False
         self._symbols: dict[str, None] = {}
@@ -116,14 +120,30 @@ class Feed:
 
         return unlisten
 
+    def since(self, count: int) -> tuple[list[Tick], int]:
+        """The ticks after the first `count`, as far as the history has them, and how many there were in all.
+
+        Example:
+            >>> Feed([].__iter__, name="none yet").since(0)
+            ([], 0)
+        """
+        with self._lock:
+            fresh = self.published - count
+            return (list(self.history)[-fresh:] if fresh > 0 else []), self.published
+
     def _enter(self, subscription: Subscription) -> None:
+        with self._lock:
+            self._enter_locked(subscription)
+
+    def _enter_locked(self, subscription: Subscription) -> None:
         if self._task is not None and self._task.done():
             self._finished(self._task)  # its callback is due, but the newcomer was here first
         loop = asyncio.get_running_loop()
-        if self._task is not None and self._task.get_loop() is not loop:
+        reader = self._task.get_loop() if self._task is not None else loop
+        if reader is not loop and not reader.is_running():
             raise FeedError(
-                "Expected a subscriber in the feed's own event loop, got one in another.",
-                remedy="Make one feed for each event loop.",
+                "Expected the feed's own event loop to run, but it was left while somebody subscribed there.",
+                remedy="Make another feed.",
             )
         if not self._subscriptions:
             if self._used_up:
@@ -138,12 +158,17 @@ class Feed:
         self._subscriptions.append(subscription)
 
     async def _leave(self, subscription: Subscription) -> None:
-        if subscription not in self._subscriptions:
-            return  # the source ended before
-        self._subscriptions.remove(subscription)
-        task = self._task
-        if self._subscriptions or task is None:
-            return
+        with self._lock:
+            if subscription not in self._subscriptions:
+                return  # the source ended before
+            self._subscriptions.remove(subscription)
+            task = self._task
+            if self._subscriptions or task is None:
+                return
+        await _in_loop_of(task, self._end(task))
+
+    @staticmethod
+    async def _end(task: asyncio.Task[None]) -> None:
         task.cancel()
         # `wait` does not raise what the task raised, and our own cancellation leaves the task to end.
         await asyncio.wait({task})
@@ -154,17 +179,20 @@ class Feed:
         self._unfinished.discard(task)
         if task is not self._task:
             return  # its subscribers left before it ended, and a later task took its place
-        self._task = None
+        with self._lock:
+            if task is not self._task:
+                return
+            self._task = None
+            ended, self._subscriptions = self._subscriptions, []
         error = None if task.cancelled() else task.exception()
-        ended, self._subscriptions = self._subscriptions, []
         for subscription in ended:
             subscription.end(error)
 
     async def _read(self) -> None:
         mine = asyncio.current_task()
-        earlier = {task for task in self._unfinished if task is not mine}
-        if earlier:
-            await asyncio.wait(earlier)  # they may still hold what the source needs, such as a connection
+        earlier = set(self._unfinished) - {mine}
+        for task in earlier:  # they may still hold what the source needs, such as a connection
+            await _in_loop_of(task, _wait_for(task))
         ticks = self._open()
         try:
             async for tick in ticks:
@@ -198,10 +226,12 @@ class Feed:
                 f"Expected the source to yield wslab.feeds.Tick, got {type(tick).__name__}.",
                 remedy="Yield Tick(symbol, time, price).",
             )
-        self.published += 1
-        self._symbols[tick.symbol] = None
-        self.history.append(tick)
-        for subscription in self._subscriptions:
+        with self._lock:
+            self.published += 1
+            self._symbols[tick.symbol] = None
+            self.history.append(tick)
+            subscriptions = tuple(self._subscriptions)
+        for subscription in subscriptions:
             subscription.put(tick)
         for listener in tuple(self._listeners):
             try:
@@ -223,6 +253,19 @@ class Feed:
             f"{_count(self.subscribers, 'subscriber')}, {_count(len(self._listeners), 'listener')}, "
             f"{_count(self.published, 'tick')}{f' of {shown}' if shown else ''}>"
         )
+
+
+async def _wait_for(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
+
+
+async def _in_loop_of(task: asyncio.Task[None], act: Coroutine[Any, Any, None]) -> None:
+    """Await `act`, which deals with `task`, where only that may be done."""
+    loop = task.get_loop()
+    if loop is asyncio.get_running_loop():
+        await act
+    else:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act, loop))
 
 
 def _count(number: int, noun: str) -> str:

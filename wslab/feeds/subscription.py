@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
@@ -45,6 +46,7 @@ class Subscription:
         self._symbols = symbols
         self._ticks: deque[Tick] = deque(maxlen=maxlen)
         self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the reader
         self._entered = False
         self._ended = False
         self._error: BaseException | None = None
@@ -55,13 +57,22 @@ class Subscription:
             return
         self.dropped += len(self._ticks) == self._ticks.maxlen
         self._ticks.append(tick)
-        self._news.set()
+        self._wake()
 
     def end(self, error: BaseException | None) -> None:
         """No more ticks will come; for the feed."""
-        self._ended = True
         self._error = error
-        self._news.set()
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake the reader, from whichever loop reads the source."""
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop():
+            self._news.set()
+            return
+        with contextlib.suppress(RuntimeError):  # its loop is closed: nobody reads any more
+            loop.call_soon_threadsafe(self._news.set)
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -69,6 +80,7 @@ class Subscription:
                 "Expected a new subscription, got one that was entered before.",
                 remedy="Call `feed.subscribe()` again.",
             )
+        self._loop = asyncio.get_running_loop()
         self._enter(self)
         self._entered = True
         return self

@@ -15,7 +15,8 @@ __all__ = ["ConnectionManager"]
 class ConnectionManager:
     """Keeps the open connections and sends to all of them.
 
-    All methods are called in the event loop of the connections.
+    Connections come in their own event loop. The other methods may be called from another thread's loop as
+    well, as a cell does with ``Lab(loop="thread")``: they are carried over.
 
     Args:
         policy: what happens to a connection whose outbox is full: ``"disconnect"`` closes it with 1013

@@ -30,7 +30,8 @@ MAX_NAME_LENGTH = 128
 class RoomManager:
     """Puts connections into rooms and sends to all of one room.
 
-    All methods are called in the event loop of the connections.
+    Members join in the event loop of their connections. The other methods may be called from another
+    thread's loop as well, as a cell does with ``Lab(loop="thread")``: they are carried over.
 
     Args:
         policy: what happens to a member whose outbox is full: ``"disconnect"`` closes its connection with
@@ -75,6 +76,7 @@ class RoomManager:
         self._rooms_of: dict[WebSocket, dict[str, None]] = {}
         # Of the members, and of those that left while something was still being sent to them.
         self._outboxes: dict[WebSocket, Outbox] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None  # of whoever joined last, and so of all
 
     @property
     def rooms(self) -> Mapping[str, frozenset[WebSocket]]:
@@ -127,6 +129,10 @@ class RoomManager:
             ws: the connection.
             room_id: which room; all of them when left out.
         """
+        home = self._home()
+        if home is not None:
+            home.call_soon_threadsafe(self.leave_room, ws, room_id)
+            return
         left = self.rooms_of(ws) if room_id is None else (room_id,)
         # All ends before anybody is told, so that who is told sees no half-left member.
         names = {
@@ -156,6 +162,10 @@ class RoomManager:
         Raises:
             RoomError: the message cannot be encoded.
         """
+        home = self._home()
+        if home is not None:
+            there = self.broadcast_to_room(room_id, message, exclude)
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there, home))
         handed = self._put(room_id, encode(message), exclude)
         for journal, members in _by_journal(handed):
             journal.publish(RoomBroadcast(room=room_id, members=members))
@@ -173,6 +183,11 @@ class RoomManager:
             RoomError: the message cannot be encoded.
             WebSocketDisconnect: the connection is closed.
         """
+        home = self._home()
+        if home is not None:
+            there = self.send_personal_message(message, ws)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there, home))
+            return
         kind, payload = encode(message)
         outbox = self._outboxes.get(ws)
         if outbox is not None and not outbox.ended:
@@ -182,6 +197,11 @@ class RoomManager:
         if is_closed(ws) or outbox is not None:
             raise WebSocketDisconnect(1006, "the connection is closed")
         await ws.send({"type": "websocket.send", kind: payload})
+
+    def _home(self) -> asyncio.AbstractEventLoop | None:
+        """The members' loop, which has to do what concerns them; None where it is this one, or has ended."""
+        loop = self._loop
+        return loop if loop is not None and loop is not _running_loop() and loop.is_running() else None
 
     def _remove(self, ws: WebSocket, room_id: str) -> str | None:
         room, rooms = self._rooms[room_id], self._rooms_of[ws]
@@ -195,11 +215,17 @@ class RoomManager:
 
     def _put(self, room_id: str, message: Encoded, exclude: WebSocket | None) -> list[WebSocket]:
         kind, payload = message
-        return [
-            ws
-            for ws in self._rooms.get(room_id, ())
-            if ws is not exclude and self._outboxes[ws].put(kind, payload, room_id)
-        ]
+        frame = None  # made for the first member that takes it, and shared by all
+        taken = []
+        for ws in self._rooms.get(room_id, ()):
+            if ws is exclude:
+                continue
+            outbox = self._outboxes[ws]
+            if frame is None and outbox.sink is not None:
+                frame = message.frame()
+            if outbox.put(kind, payload, room_id, frame):
+                taken.append(ws)
+        return taken
 
     def _tell_others(self, ws: WebSocket, what: str, room_id: str, name: str | None) -> None:
         room = self._rooms.get(room_id)
@@ -216,6 +242,7 @@ class RoomManager:
             outbox.resume()  # it came back before it had been sent all
             return
         lab = lab_extension(ws.scope)
+        self._loop = asyncio.get_running_loop()
         self._outboxes[ws] = Outbox(
             ws,
             limit=self._limit,
@@ -275,6 +302,13 @@ class _RoomsView(Mapping[str, frozenset[WebSocket]]):
     def __repr__(self) -> str:
         rooms = ", ".join(f"{room!r} ({len(members)})" for room, members in self._rooms.items())
         return f"<rooms: {rooms or 'none'}>"
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _by_journal(members: list[WebSocket]) -> list[tuple[Journal, int]]:

@@ -44,6 +44,7 @@ GRACE = 1.0
 """Seconds that connections get to finish their close handshake before their endpoints are cancelled."""
 
 _STOP_LIMIT = 2.0  # seconds for uvicorn's whole shutdown, its own waits included
+_LAST_TURNS = 0.25  # seconds that cancelled endpoints have before they are said to be abandoned
 _BACKLOG = 2048
 
 
@@ -60,7 +61,9 @@ def bind(host: str, port: int, *, prefer: int = 0) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for candidate in dict.fromkeys([port or prefer, port]):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio switches off Nagle's algorithm where the protocol is TCP by name, and not where it is 0:
+        # a second small message would wait for the acknowledgement of the first, 40 ms.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if sys.platform != "win32":
             # A port whose last connections are in TIME_WAIT may be bound again; on Windows the same
             # option would let two programs share one port.
@@ -211,6 +214,9 @@ class EmbeddedServer:
         if self._socket is not None:
             self._socket.close()
         self._abort()
+        cancelled = server.server_state.tasks - {asyncio.current_task()}
+        if cancelled:  # not a turn of the loop has passed since: most of them end when it does
+            await asyncio.wait(cancelled, timeout=_LAST_TURNS)
         left = [task for task in server.server_state.tasks if not task.done()]
         self._restore_logging()
         return len(left)
@@ -230,9 +236,11 @@ class EmbeddedServer:
         """
         for connection in list(self._server.server_state.connections):
             sock = connection.transport.get_extra_info("socket")
-            # asyncio's debug mode raises what is otherwise let pass; the client may be gone, too.
-            with contextlib.suppress(OSError, RuntimeError):
+            try:
                 connection.shutdown()
+            except Exception as error:  # noqa: BLE001 - one that is closing already; the others are told, too
+                text = f"A connection of the thread that is abandoned could not be told 1012: {error!r}"
+                self._journal.publish(Notice(level="warning", text=text))
             if sock is not None:  # else it is a pipe within this process
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_WR)
@@ -243,7 +251,8 @@ class EmbeddedServer:
             return
         # The loop goes on watching this file descriptor: it stays ours, with another socket behind it, for
         # otherwise the next listener could get its number.
-        with socket.socket(self._socket.family, socket.SOCK_STREAM) as unbound:
+        unbound = socket.socket(self._socket.family, socket.SOCK_STREAM)
+        with unbound, contextlib.suppress(OSError):  # the loop may close its own just now
             os.dup2(unbound.fileno(), self._socket.fileno(), inheritable=False)
 
     def _abort(self) -> None:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from wslab.errors import NotAnAppError, StartupError
 from wslab.events import AppSwapped, Notice
+from wslab.server.addresses import take_mark
 from wslab.server.limits import Admission, LimitedChannel, Limits
 from wslab.server.probe import Probe
 from wslab.server.protocol import STATE_KEY
 from wslab.session import Channel, Lifespan, ServerChannel, Session
+from wslab.session.current import work_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -154,6 +156,7 @@ class Host:
         return LimitedChannel(connection, scope, receive, send, limiter=limiter, admission=self.admission)
 
     async def _websocket(self, channel: Channel, scope: Scope) -> None:
+        take_mark(scope)
         refusal = self.policy.check(scope)
         if refusal is not None:
             await channel.deny(refusal.status, refusal.reason, refusal.remedy, refusal.headers)
@@ -207,6 +210,7 @@ class Host:
             await send({"type": "http.response.body", "body": f"wslab: {text}\n".encode()})
             return
         scope["state"].update(generation.lifespan.state)
+        work_for("", self.journal)
         await generation.app(scope, receive, send)
 
 

@@ -7,10 +7,11 @@ limit           counts                             above it
 `rate`          messages a second, per connection  close code 1008 (RFC 6455 section 7.4.1)
 `connections`   open connections of the lab        HTTP 503 with ``Retry-After``
 `per_client`    open connections of one address    HTTP 429 with ``Retry-After``
-`handshake`     seconds for a request's head       the connection is cut
+`handshake`     seconds for a request's head       HTTP 408
 ==============  =================================  ==========================================
 
-Each time the log gets a `wslab.events.LimitReached`, and nobody but that client notices.
+Each time the log gets a `wslab.events.LimitReached` (for the handshake, which is no connection yet, the
+refusal alone), and nobody but that client notices.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ class Limits:
     Attributes:
         message: bytes of the largest message accepted, after inflating.
         connections: connections open at a time.
-        per_client: connections open at a time from one address; None: no limit, and 20 on a public
-            host. Loopback addresses are never limited: behind a proxy on this machine (Jupyter's,
-            nginx) every client has one.
+        per_client: connections open at a time from one address (of IPv6: one /64 network); None: no
+            limit, and 20 on a public host. Loopback addresses are never limited: behind a proxy on this
+            machine (Jupyter's, nginx) every client has one, and no header is believed about it.
         rate: messages a second that one connection may send, with a burst of twice as many; None: no
             limit, and 100 on a public host. Pings count, too, where the lab's own engine serves.
         handshake: seconds until a request's head must be complete.

@@ -5,10 +5,11 @@ WebSockets (RFC 6455 section 10.2), and a page that rebinds its own name to 127.
 missing Host check. On a shared host every user reaches 127.0.0.1. Hence, in this order:
 
 1. a valid lab token opens every door;
-2. `Host` must name a loopback address: else DNS rebinding, or a proxy without a token;
-3. no `Origin`: not a browser; allowed, unless a token is always required;
-4. `Origin` equal to the lab's own address: the lab's own page; allowed likewise;
-5. any other `Origin` (also ``null``): refused, and the log says which URL would have worked.
+2. where every client needs the token (see `Auth`), nobody else gets in;
+3. `Host` must name a loopback address: else DNS rebinding, or a proxy without a token;
+4. no `Origin`: not a browser; allowed;
+5. `Origin` equal to the lab's own address: the lab's own page; allowed;
+6. any other `Origin` (also ``null``): refused, and the log says which URL would have worked.
 
 Decisions look at the header fields only, never at a URL rebuilt from them.
 """

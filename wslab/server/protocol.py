@@ -94,10 +94,10 @@ class WebSocketProtocol(Driver):
         self.transport = cast("asyncio.Transport", transport)
         self._server_state.connections.add(cast("Any", self))
 
-    def data_received(self, data: bytes) -> None:
-        """The next bytes of the stream."""
+    def receive_early(self, data: bytes) -> None:
+        """Bytes came before the connection was accepted: the request, where uvicorn hands it over."""
         if self._begun:
-            Driver.data_received(self, data)
+            super().receive_early(data)
             return
         head, end, rest = data.partition(_END)  # uvicorn hands a head over in one piece
         assert self.transport is not None

@@ -313,7 +313,7 @@ class Tap(asyncio.Protocol):
         self.inner.connection_made(TapTransport(self.transport, self))
         # First the head alone: after an upgrade, uvicorn would drop what came with it.
         self.inner.data_received(head)
-        if rest and not self._handed_over:
+        if rest and not self._handed_over and not self.transport.is_closing():
             self.data_received(rest)
 
     def upgrade(self, protocol: asyncio.Protocol) -> None:
@@ -348,7 +348,7 @@ class Tap(asyncio.Protocol):
             self._answered(connection, head + end, rest)
 
     def _answers_an_upgrade(self, data: bytes) -> bool:
-        """Whether `data` begins the answer to an upgrade request; forgets an ordinary one that is answered."""
+        """Whether `data` begins an upgrade's answer; an ordinary request that is answered is forgotten."""
         if not data.startswith(b"HTTP/1.") or data[9:12] == b"100":
             return False  # more of an answer that has begun, or of one that is still to come
         starts = [match.start() for match in _REQUEST_LINE.finditer(self._request)]
