@@ -19,7 +19,7 @@ def python_blocks(document):
 
 
 async def test_the_readmes_program_runs(capsys):
-    (program,) = python_blocks(ROOT / "README.md")
+    program, _ = python_blocks(ROOT / "README.md")
     module = types.ModuleType("readme")
     code = compile(program, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     running = eval(code, vars(module))
@@ -31,6 +31,14 @@ async def test_the_readmes_program_runs(capsys):
         assert "→ in" in printed
     finally:
         await module.lab.stop()
+
+
+def test_the_readmes_program_that_never_awaits_runs(capsys):
+    _, program = python_blocks(ROOT / "README.md")
+    module = types.ModuleType("readme")
+    exec(compile(program, "README.md", "exec"), vars(module))
+    assert capsys.readouterr().out == '{"from":"the lab\'s thread"}\n'
+    assert not module.lab.running
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

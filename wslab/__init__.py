@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wslab.asgi import WebSocketException as WebSocketException
     from wslab.asgi import WebSocketState as WebSocketState
     from wslab.asgi import status as status
+    from wslab.checkup import doctor as doctor
     from wslab.client import Client as Client
     from wslab.client import connect as connect
     from wslab.errors import ConnectionClosed as ConnectionClosed
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from wslab.lab import Lab as Lab
     from wslab.rooms import ConnectionManager as ConnectionManager
     from wslab.rooms import RoomManager as RoomManager
+    from wslab.server.limits import Limits as Limits
+    from wslab.serving import serve as serve
+    from wslab.wire.deflate import DeflateOptions as DeflateOptions
 
 _HOMES = {
     "wslab.asgi": (
@@ -60,11 +64,15 @@ _HOMES = {
         "WebSocketState",
         "status",
     ),
+    "wslab.checkup": ("doctor",),
     "wslab.client": ("Client", "connect"),
     "wslab.errors": ("ConnectionClosed", "ConnectionRefused", "WSLabError"),
     "wslab.feeds": ("Feed", "Tick", "replay", "simulate"),
     "wslab.lab": ("Lab",),
     "wslab.rooms": ("ConnectionManager", "RoomManager"),
+    "wslab.server.limits": ("Limits",),
+    "wslab.serving": ("serve",),
+    "wslab.wire.deflate": ("DeflateOptions",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -77,7 +77,12 @@ def test_it_holds_every_file_of_the_package_and_nothing_else(names):
 
 @pytest.mark.parametrize(
     "name",
-    ["wslab/py.typed", "wslab/cli.py", "wslab/feeds/data/stocks.csv.gz", "wslab/notebooks/00-start.ipynb"],
+    [
+        "wslab/py.typed",
+        "wslab/cli/__init__.py",
+        "wslab/feeds/data/stocks.csv.gz",
+        "wslab/notebooks/00-start.ipynb",
+    ],
 )
 def test_it_holds(names, name):
     assert name in names

@@ -1,8 +1,7 @@
-"""The `wslab` command."""
+"""`wslab lab`."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from wslab import cli
+from wslab.cli import lab
 from wslab.errors import WSLabError
 
 EMPTY_NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
@@ -41,13 +41,13 @@ def checkout(tmp_path: Path) -> Path:
     root = tmp_path / "check out"
     (root / "notebooks").mkdir(parents=True)
     (root / "notebooks" / "00-start.ipynb").write_text(EMPTY_NOTEBOOK)
-    (root / "wslab").symlink_to(Path(cli.__file__).parent, target_is_directory=True)
+    (root / "wslab").symlink_to(Path(cli.__file__).parents[1], target_is_directory=True)
     return root
 
 
-def command(place: cli.Place, **changed) -> list[str]:
+def command(place: lab.Place, **changed) -> list[str]:
     given = {"port": None, "browser": True, "root_user": False, "jupyter_args": []}
-    return cli.lab_command(place, **(given | changed))
+    return lab.lab_command(place, **(given | changed))
 
 
 def fetch_json(url: str, *, while_running: subprocess.Popen) -> dict:
@@ -63,30 +63,6 @@ def fetch_json(url: str, *, while_running: subprocess.Popen) -> dict:
             time.sleep(0.05)
 
 
-def test_version_is_the_installed_distributions(capsys):
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(["--version"])
-    assert exit_.value.code == 0
-    assert capsys.readouterr().out.split()[0:2] == ["wslab", cli._version().split()[0]]
-
-
-def test_version_without_an_installation_says_so(monkeypatch):
-    def missing(name):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-    assert "not installed" in cli._version()
-
-
-def test_unknown_command_is_refused_with_the_names_known(capsys):
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(["serve"])
-    assert exit_.value.code == 2
-    said = capsys.readouterr().err
-    assert "serve" in said
-    assert "lab" in said
-
-
 @pytest.mark.parametrize("port", ["-1", "65536", "http", "٣"])
 def test_a_port_that_is_none_is_refused(port, capsys):
     with pytest.raises(SystemExit):
@@ -95,62 +71,62 @@ def test_a_port_that_is_none_is_refused(port, capsys):
 
 
 def test_a_checkout_opens_its_notebooks_in_place(checkout):
-    place = cli.find_place(checkout / "wslab", None, checkout)
-    assert place == cli.Place(root=checkout, folder=checkout / "notebooks", source=None)
+    place = lab.find_place(checkout / "wslab", None, checkout)
+    assert place == lab.Place(root=checkout, folder=checkout / "notebooks", source=None)
     assert place.url_path == "/lab/tree/notebooks/00-start.ipynb"
 
 
 def test_an_installation_copies_into_the_working_directory(installed, tmp_path):
-    place = cli.find_place(installed, None, tmp_path)
+    place = lab.find_place(installed, None, tmp_path)
     folder = tmp_path / "wslab-notebooks"
-    assert place == cli.Place(root=folder, folder=folder, source=installed / "notebooks")
+    assert place == lab.Place(root=folder, folder=folder, source=installed / "notebooks")
     assert place.url_path == "/lab/tree/00-start.ipynb"
 
 
 def test_a_named_folder_gets_a_copy_in_a_checkout_too(checkout, tmp_path):
-    place = cli.find_place(checkout / "wslab", Path("mine"), tmp_path)
+    place = lab.find_place(checkout / "wslab", Path("mine"), tmp_path)
     assert place.folder == tmp_path / "mine"
     assert place.source == checkout / "notebooks"
 
 
 def test_naming_the_notebooks_own_folder_copies_nothing(checkout):
-    place = cli.find_place(checkout / "wslab", Path("notebooks"), checkout)
+    place = lab.find_place(checkout / "wslab", Path("notebooks"), checkout)
     assert place.source is None
 
 
 def test_a_file_where_the_folder_should_be_is_an_error(installed, tmp_path):
     (tmp_path / "wslab-notebooks").write_text("")
     with pytest.raises(WSLabError, match="is a file"):
-        cli.find_place(installed, None, tmp_path)
+        lab.find_place(installed, None, tmp_path)
 
 
 def test_an_installation_without_notebooks_is_an_error(tmp_path):
     with pytest.raises(WSLabError, match=r"found no 00-start\.ipynb"):
-        cli.find_place(tmp_path / "wslab", None, tmp_path)
+        lab.find_place(tmp_path / "wslab", None, tmp_path)
 
 
 def test_copy_takes_every_lesson_and_no_leftovers(installed, tmp_path):
     target = tmp_path / "copy"
-    assert cli.copy_notebooks(installed / "notebooks", target) == []
+    assert lab.copy_notebooks(installed / "notebooks", target) == []
     files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
-    assert files == {"00-start.ipynb", "img/frame.svg", cli.MANIFEST}
+    assert files == {"00-start.ipynb", "img/frame.svg", lab.MANIFEST}
 
 
 def test_copy_leaves_a_file_that_the_user_changed(installed, tmp_path):
     source, target = installed / "notebooks", tmp_path / "copy"
-    cli.copy_notebooks(source, target)
+    lab.copy_notebooks(source, target)
     (target / "00-start.ipynb").write_text("mine")
-    assert cli.copy_notebooks(source, target) == []  # no newer version stands behind it: nothing to say
+    assert lab.copy_notebooks(source, target) == []  # no newer version stands behind it: nothing to say
     (source / "00-start.ipynb").write_text("next release")
-    assert cli.copy_notebooks(source, target) == ["00-start.ipynb"]
+    assert lab.copy_notebooks(source, target) == ["00-start.ipynb"]
     assert (target / "00-start.ipynb").read_text() == "mine"
 
 
 def test_copy_renews_a_file_that_the_user_left_alone(installed, tmp_path):
     source, target = installed / "notebooks", tmp_path / "copy"
-    cli.copy_notebooks(source, target)
+    lab.copy_notebooks(source, target)
     (source / "00-start.ipynb").write_text("next release")
-    assert cli.copy_notebooks(source, target) == []
+    assert lab.copy_notebooks(source, target) == []
     assert (target / "00-start.ipynb").read_text() == "next release"
 
 
@@ -160,8 +136,8 @@ def test_copy_without_a_usable_manifest_takes_every_file_for_the_users(installed
     target.mkdir()
     (target / "00-start.ipynb").write_text("an older release's, or mine")
     if manifest is not None:
-        (target / cli.MANIFEST).write_text(manifest)
-    assert cli.copy_notebooks(source, target) == ["00-start.ipynb"]
+        (target / lab.MANIFEST).write_text(manifest)
+    assert lab.copy_notebooks(source, target) == ["00-start.ipynb"]
     assert (target / "00-start.ipynb").read_text() == "an older release's, or mine"
 
 
@@ -169,11 +145,11 @@ def test_copy_into_a_place_that_cannot_be_written_names_it(installed, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(WSLabError, match=re.escape(str(blocked / "copy"))):
-        cli.copy_notebooks(installed / "notebooks", blocked / "copy")
+        lab.copy_notebooks(installed / "notebooks", blocked / "copy")
 
 
 def test_command_passes_port_and_jupyters_own_arguments_last(checkout):
-    place = cli.find_place(checkout / "wslab", None, checkout)
+    place = lab.find_place(checkout / "wslab", None, checkout)
     built = command(place, port=9000, jupyter_args=["--debug"])
     assert built[0] == sys.executable
     assert "--ServerApp.port=9000" in built
@@ -183,7 +159,7 @@ def test_command_passes_port_and_jupyters_own_arguments_last(checkout):
 
 
 def test_the_superuser_serves_loopback_only_unless_an_address_is_given(checkout):
-    place = cli.find_place(checkout / "wslab", None, checkout)
+    place = lab.find_place(checkout / "wslab", None, checkout)
     assert command(place, root_user=True)[-2:] == ["--allow-root", "--ServerApp.ip=127.0.0.1"]
     given = command(place, root_user=True, jupyter_args=["--ip=0.0.0.0"])
     assert [argument for argument in given if "ip=" in argument] == ["--ip=0.0.0.0"]
@@ -205,7 +181,7 @@ def test_a_linux_machine_without_a_display_opens_no_browser(monkeypatch, environ
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(webbrowser, "get", object)
-    assert cli._browser_can_open() is opens
+    assert lab._browser_can_open() is opens
 
 
 def test_a_machine_without_any_browser_opens_none(monkeypatch):
@@ -214,7 +190,7 @@ def test_a_machine_without_any_browser_opens_none(monkeypatch):
 
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(webbrowser, "get", none)
-    assert cli._browser_can_open() is False
+    assert lab._browser_can_open() is False
 
 
 def test_without_jupyterlab_the_error_says_what_to_install(monkeypatch, capsys):
@@ -224,7 +200,7 @@ def test_without_jupyterlab_the_error_says_what_to_install(monkeypatch, capsys):
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(installed, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_PACKAGE", installed)
+    monkeypatch.setattr(lab, "_PACKAGE", installed)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["lab", "--dry-run", "--port", "9000", "--", "--debug"]) == 0
     said = capsys.readouterr().out

@@ -1,14 +1,8 @@
-"""The command line: `wslab lab` opens JupyterLab on the first lesson.
-
-Only the standard library is imported here, so that `wslab --version` answers at once and `wslab lab` can
-still say what is missing when JupyterLab is not installed.
-"""
+"""`wslab lab`: JupyterLab on the first lesson."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -22,19 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from wslab.cli.arguments import port
 from wslab.errors import WSLabError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Place", "build_parser", "copy_notebooks", "find_place", "lab_command", "main"]
+    from wslab.cli.arguments import Commands
+
+__all__ = ["MANIFEST", "Place", "add_parser", "copy_notebooks", "find_place", "lab_command", "run"]
 
 FIRST_NOTEBOOK = "00-start.ipynb"
 COPY_FOLDER = "wslab-notebooks"
 MANIFEST = ".wslab-notebooks.json"  # in the copy: the digest of each file as it was shipped
 
-_PACKAGE = Path(__file__).parent
-_LAST_PORT = 65535
+_PACKAGE = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +201,32 @@ def _browser_can_open() -> bool:
     return True
 
 
-def _run_lab(options: argparse.Namespace, jupyter_args: Sequence[str]) -> int:
+def add_parser(commands: Commands) -> None:
+    """Declare `wslab lab`."""
+    parser = commands.add_parser(
+        "lab",
+        help="open JupyterLab on the first lesson",
+        description="Open JupyterLab on the first lesson. What follows -- is given to JupyterLab.",
+        usage="wslab lab [-h] [--dir DIR] [--port N] [--no-browser] [--dry-run] [-- JUPYTER_ARG ...]",
+    )
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        help="folder for your copy of the notebooks; in a checkout they are opened in place, "
+        f"elsewhere the default is ./{COPY_FOLDER}",
+    )
+    parser.add_argument("--port", type=port, metavar="N", help="TCP port of JupyterLab")
+    parser.add_argument("--no-browser", action="store_true", help="print the URL instead of opening a page")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be run, and stop")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(options: argparse.Namespace, jupyter_args: Sequence[str]) -> int:
+    """Run `wslab lab`: does not return on POSIX, where the process becomes JupyterLab.
+
+    Raises:
+        WSLabError: JupyterLab or the lessons are not installed, or cannot be copied.
+    """
     if importlib.util.find_spec("jupyterlab") is None:
         raise WSLabError(
             f"Expected JupyterLab beside wslab, {sys.executable} has none.",
@@ -229,62 +251,3 @@ def _run_lab(options: argparse.Namespace, jupyter_args: Sequence[str]) -> int:
     if os.name != "nt":  # Windows has no exec that its shell would wait for
         os.execv(command[0], command)  # noqa: S606  # no shell: signals reach JupyterLab itself
     return subprocess.run(command, check=False).returncode  # noqa: S603  # the command built above
-
-
-def _port(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) <= _LAST_PORT:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a TCP port from 0 to {_LAST_PORT}, got {text!r}")
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("wslab")
-    except importlib.metadata.PackageNotFoundError:
-        return "0+unknown (not installed)"  # a checkout on sys.path: only an installation knows its version
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the `wslab` command."""
-    parser = argparse.ArgumentParser(
-        prog="wslab", description="A WebSocket laboratory inside Jupyter.", allow_abbrev=False
-    )
-    parser.add_argument("--version", action="version", version=f"wslab {_version()}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    lab = commands.add_parser(
-        "lab",
-        help="open JupyterLab on the first lesson",
-        description="Open JupyterLab on the first lesson. What follows -- is given to JupyterLab.",
-        usage="wslab lab [-h] [--dir DIR] [--port N] [--no-browser] [--dry-run] [-- JUPYTER_ARG ...]",
-        allow_abbrev=False,
-    )
-    lab.add_argument(
-        "--dir",
-        type=Path,
-        help="folder for your copy of the notebooks; in a checkout they are opened in place, "
-        f"elsewhere the default is ./{COPY_FOLDER}",
-    )
-    lab.add_argument("--port", type=_port, metavar="N", help="TCP port of JupyterLab")
-    lab.add_argument("--no-browser", action="store_true", help="print the URL instead of opening a page")
-    lab.add_argument("--dry-run", action="store_true", help="print what would be run, and stop")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        argv: the arguments without the program's name; None takes those of the process.
-
-    Returns:
-        the exit status: 0, or 1 after an error that is printed with its remedy. `wslab lab` does not
-        return on POSIX: the process becomes JupyterLab.
-    """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    split = arguments.index("--") if "--" in arguments else len(arguments)
-    options = build_parser().parse_args(arguments[:split])
-    try:
-        return _run_lab(options, arguments[split + 1 :])
-    except WSLabError as error:
-        print(f"wslab: {error}", file=sys.stderr)
-        return 1
