@@ -61,7 +61,8 @@ def cell_with(notebook, source):
 def dashboard(notebook):
     nb = notebook(copy=START)
     nb.run_all(timeout=45)
-    assert nb.errors() == []
+    # The lab's own cell shows what its endpoint raised, which the notebook does on purpose.
+    assert [text for text in nb.errors() if "a mistake on purpose" not in text] == []
     return Dashboard(nb)
 
 
@@ -101,12 +102,12 @@ def test_three_kinds_of_clients_and_their_frames(dashboard, program):
         [("→ in", "TEXT", "seen from outside"), ("← out", "TEXT", "outside: seen from outside")],
     )
 
-    # 3. the page's own WebSocket, through Jupyter's proxy
+    # 3. the page's own WebSocket
     client = dashboard.client
     client.get_by_label("Path", exact=True).fill("/echo/page")
     client.get_by_role("button", name="Connect").click()
     expect(client.locator(".wslab-badge")).to_have_text("open")
-    assert client.get_attribute("data-way") == "proxy"
+    assert client.get_attribute("data-way") == "direct"
     client.get_by_label("Message", exact=True).fill("typed in the page")
     client.get_by_label("Message", exact=True).press("Enter")
     expect(client.locator("[data-kind=received]")).to_contain_text("page: typed in the page")

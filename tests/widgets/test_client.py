@@ -99,7 +99,7 @@ def test_the_token_is_in_no_trait_and_in_no_fallback():
 
 def test_the_script_shows_the_url_without_its_token():
     source = ClientView(dict, list)._esm
-    assert "new WebSocket(to.url)" in source
+    assert "new page.WebSocket(to.url, protocols)" in source
     assert source.count("to.url") == 1
 
 
@@ -109,3 +109,18 @@ def test_hostile_paths_are_escaped_in_the_fallbacks():
     assert "&lt;script&gt;" in view.static_html()
     for shown in (view.text(), view.static_html()):
         assert not {"\x1b", "\u202e"} & set(shown)
+
+
+def test_the_page_learns_what_each_way_alters():
+    page = Page()
+    page.say({"t": "hello"})
+    altered = page.tick()[0]["altered"]
+    assert "1005" in altered["proxy"]
+    assert (altered["direct"], altered["memory"]) == ("", "")
+
+
+async def test_a_view_without_a_tunnel_refuses_one():
+    content = {"t": "tunnel", "id": 7, "op": "open", "path": "/echo", "protocols": []}
+    [refused] = Page().say(content)
+    assert (refused["t"], refused["op"], refused["id"]) == ("tunnel", "refused", 7)
+    assert Page().say({**content, "op": "send"}) == []

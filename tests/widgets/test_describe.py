@@ -15,10 +15,13 @@ from wslab.events import (
     HandshakeRefused,
     LabStarted,
     LabStopped,
+    LimitReached,
+    LoopHeld,
     MemberJoined,
     MemberLeft,
     MessageDropped,
     Notice,
+    Printed,
     RoomBroadcast,
 )
 from wslab.widgets.describe import LEVELS, describe
@@ -54,6 +57,24 @@ SENTENCES = [
         "warning",
         "Too slow for room chat: 2 messages dropped (policy drop-oldest).",
     ),
+    (
+        LoopHeld(seconds=2.1, by="cell In[7], line 3"),
+        "warning",
+        "The loop was held for 2.10 seconds by cell In[7], line 3.",
+    ),
+    (LoopHeld(seconds=0.5), "warning", "The loop was held for 0.50 seconds."),
+    (Printed(stream="stdout", text="hello"), "info", "Printed: hello"),
+    (Printed(stream="stderr", text="Traceback:\n  more"), "warning", "Printed: Traceback:"),
+    (
+        Printed(stream="stdout", text="", left_out=1234),
+        "warning",
+        "Printed too much within a second: 1,234 characters left out.",
+    ),
+    (
+        LimitReached(limit="rate", value=50, answer=1008),
+        "warning",
+        "Above the limit rate=50, answered with 1008.",
+    ),
     (Notice(text="Careful.", level="warning"), "warning", "Careful."),
     (Notice(text="What?", level="shouting"), "info", "What?"),
 ]
@@ -72,6 +93,11 @@ def test_every_event_class_has_a_sentence_of_its_own():
 
 def test_what_explains_an_event_is_its_detail():
     assert describe(EndpointFailed(error="E", traceback="Traceback\n  line")).detail == "Traceback\n  line"
+    assert describe(LoopHeld(seconds=1, where="In[7], line 3")).detail.startswith("It was at In[7], line 3.")
+    assert (
+        describe(Printed(stream="stdout", text="a\nb\nc", left_out=9)).detail
+        == "b\nc\n[9 characters left out]"
+    )
     assert describe(HandshakeRefused(status=403, reason="r", remedy="Add a token.")).detail == "Add a token."
 
 

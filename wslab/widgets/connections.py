@@ -8,6 +8,7 @@ from wslab.errors import WSLabError
 from wslab.widgets.base import LiveView, Message
 from wslab.wire.close_codes import check_close
 from wslab.wire.tables import ConnectionTable, html_table, text_table
+from wslab.wire.ways import WAYS, alterations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +76,8 @@ class ConnectionsView(LiveView):
             return None
         content: dict[str, Any] = {"t": "rows", "rows": changed}
         content["open"], content["ever"], content["hidden"] = summary
+        if self._summary_sent is None:  # a page that knows nothing yet
+            content["altered"] = {way: " ".join(alterations(way)) for way in WAYS if alterations(way)}
         if order != self._order_sent:
             content["order"] = order
             self._paths = {key: path for key, path in self._paths.items() if key in rows}

@@ -20,10 +20,13 @@ from wslab.events import (
     HandshakeRefused,
     LabStarted,
     LabStopped,
+    LimitReached,
+    LoopHeld,
     MemberJoined,
     MemberLeft,
     MessageDropped,
     Notice,
+    Printed,
     RoomBroadcast,
 )
 from wslab.wire.close_codes import CLOSE_CODES, name_close_code
@@ -102,6 +105,15 @@ def _(event: HandshakeRefused) -> Description:
 
 
 @describe.register
+def _(event: LimitReached) -> Description:
+    return Description(
+        "warning",
+        f"Above the limit {event.limit}={event.value:g}, answered with {event.answer}.",
+        f'If that is too low, raise it with limits="{event.limit}=…".',
+    )
+
+
+@describe.register
 def _(event: ConnectionEnded) -> Description:
     expected = event.code in _EXPECTED_ENDS or event.code in _PRIVATE_CODES
     if event.by:
@@ -148,6 +160,30 @@ def _(event: Notice) -> Description:
     level: Level = next((level for level in LEVELS if level == event.level), "info")
     first, _newline, rest = event.text.partition("\n")
     return Description(level, first, rest)
+
+
+@describe.register
+def _(event: LoopHeld) -> Description:
+    by = f" by {event.by}" if event.by else ""
+    where = f"It was at {event.where}.\n" if event.where else ""
+    return Description(
+        "warning",
+        f"The loop was held for {event.seconds:.2f} seconds{by}.",
+        f"{where}Nothing was served meanwhile, and no cell went on. Await what waits, such as "
+        "asyncio.sleep(…) for time.sleep(…), and asyncio.to_thread(…) for what computes or blocks.",
+    )
+
+
+@describe.register
+def _(event: Printed) -> Description:
+    level: Level = "info" if event.stream == "stdout" else "warning"
+    first, _newline, rest = event.text.partition("\n")
+    left_out = f"{_count(event.left_out, 'character')} left out" if event.left_out else ""
+    if not event.text:
+        return Description("warning", f"Printed too much within a second: {left_out}.")
+    return Description(
+        level, f"Printed: {first}", "\n".join(filter(None, (rest, left_out and f"[{left_out}]")))
+    )
 
 
 def _because(reason: str) -> str:

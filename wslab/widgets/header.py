@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HeaderView"]
 
-_KEYS = ("url", "state", "app", "open", "total", "frames")
-_COUNTS = frozenset({"open", "total", "frames"})
+_KEYS = ("url", "state", "app", "open", "total", "frames", "lag", "lag_by")
+_COUNTS = frozenset({"open", "total", "frames", "lag"})
 
 
 class HeaderView(LiveView):
@@ -22,8 +22,9 @@ class HeaderView(LiveView):
 
     Args:
         status: called at each look; gives `url` (str, "" while stopped), `state` ("serving" or
-            "stopped"), `app` (str; its first line is shown), `open`, `total` and `frames` (int). Other keys
-            never reach the page.
+            "stopped"), `app` (str; its first line is shown), `open`, `total` and `frames` (int), `lag` (int,
+            the longest the loop was held in the last minute, in milliseconds, 0 for not at all) and `lag_by`
+            (str, who held it). Other keys never reach the page.
     """
 
     SCRIPT: ClassVar[str] = "header.js"
@@ -58,13 +59,23 @@ class HeaderView(LiveView):
     def text(self) -> str:
         """The line as plain text."""
         line = self._line()
-        cells = [line[key] for key in _KEYS]
-        return text_table(_KEYS, [cells])
+        line["loop"] = _loop(line)
+        keys = [*_KEYS[:6], "loop"]
+        return text_table(keys, [[line[key] for key in keys]])
 
     def static_html(self) -> str:
         """The line as a paragraph."""
-        line = {key: html.escape(str(value)) for key, value in self._line().items()}
+        known = self._line()
+        line = {key: html.escape(str(value)) for key, value in {**known, "loop": _loop(known)}.items()}
         return (
             f"<p><b>wslab</b> {line['state']} <code>{line['url']}</code> {line['app']}: "
-            f"{line['open']} open of {line['total']} connections, {line['frames']} frames</p>"
+            f"{line['open']} open of {line['total']} connections, {line['frames']} frames; {line['loop']}</p>"
         )
+
+
+def _loop(line: dict[str, object]) -> str:
+    """What `lag` and `lag_by` say, in words."""
+    if not line["lag"]:
+        return "loop free"
+    by = f" by {line['lag_by']}" if line["lag_by"] else ""
+    return f"loop held {int(str(line['lag'])) / 1000:.1f} s{by}"

@@ -185,11 +185,8 @@ class StocksView(LiveView):
         return content, [array("d", table.times[columns]).tobytes(), values.tobytes()]
 
     def _read(self) -> None:
-        fresh = self._feed.published - self._cursor
-        if fresh <= 0:
-            return
-        self._cursor += fresh
-        for tick in list(self._feed.history)[-fresh:]:
+        ticks, self._cursor = self._feed.since(self._cursor)
+        for tick in ticks:
             self._table.add(tick.symbol, tick.time, tick.price)
 
     _COLUMNS = ("symbol", "price", "change", "at")

@@ -1,9 +1,11 @@
-/** A WebSocket client: the browser's own socket, connected to the lab; what it experiences is written down. */
+/** A WebSocket client: a socket of the page's, by the first way that leads to the lab; what it experiences is written down. */
 import { button, clock, element, liveView, oncePerFrame, size, visible } from "./common.js";
+import { WAYS, reach } from "./ways.js";
 
 /** @typedef {import("./common.js").Content} Content */
 /** @typedef {import("./common.js").Model} Model */
-/** @typedef {{paths: string[], codes: {[code: string]: string}, seq: number}} State */
+/** @typedef {import("./ways.js").AnySocket} AnySocket */
+/** @typedef {{paths: string[], codes: {[code: string]: string}, altered: {[way: string]: string}, seq: number}} State */
 /** @typedef {"text" | "json" | "hex"} Mode */
 /** @typedef {{at: number, sign: string, kind: string, text: string}} Line */
 
@@ -19,39 +21,13 @@ const question = () => Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
 
 /** @returns {State} */
 function create() {
-  return { paths: [], codes: {}, seq: 0 };
+  return { paths: [], codes: {}, altered: {}, seq: 0 };
 }
 
 /** @param {State} state @param {Content} content */
 function receive(state, content) {
   state.seq = content.s;
-  if (content.t === "setup") Object.assign(state, { paths: content.paths, codes: content.codes });
-}
-
-/** @returns {string | null} what Jupyter's page says its URL begins with */
-function baseOfPage() {
-  try {
-    const base = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}").baseUrl;
-    return typeof base === "string" && base ? base : null;
-  } catch {
-    return null; // another front end's element of the same name
-  }
-}
-
-/**
- * Where a socket for `path` goes, and how. `shown` is the URL without the token, which must not be seen on a projector.
- * @param {Content} address as the kernel answered @param {string} path
- * @returns {{url: string, shown: string, way: "proxy" | "direct"}}
- */
-function target(address, path) {
-  const base = baseOfPage() ?? address.base_url;
-  const proxied = Boolean(base) && location.protocol.startsWith("http");
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const slashed = String(base).replace(/^\/*/, "/").replace(/\/*$/, "/");
-  const shown = (proxied ? `${scheme}//${location.host}${slashed}proxy/${Number(address.port)}` : String(address.direct)) + path;
-  // Joined as text: URLSearchParams would write the rest of the query anew.
-  const token = address.token ? `${path.includes("?") ? "&" : "?"}lab_token=${encodeURIComponent(address.token)}` : "";
-  return { url: shown + token, shown, way: proxied ? "proxy" : "direct" };
+  if (content.t === "setup") Object.assign(state, { paths: content.paths, codes: content.codes, altered: content.altered });
 }
 
 /** @param {string} text @returns {Uint8Array<ArrayBuffer> | null} null where it is not pairs of hex digits */
@@ -98,12 +74,14 @@ function rowOf({ at, sign, kind, text }) {
 
 /** @param {State} state @param {Model} model @param {HTMLElement} root */
 function render(state, model, root) {
-  /** @type {WebSocket | null} */
+  /** @type {AnySocket | null} */
   let socket = null;
   let asked = 0;
+  /** @type {AbortController | null} the search for a way that is under way */
+  let search = null;
   let path = "";
-  let opened = false;
   let way = "";
+  let gone = false;
   let dropped = 0;
   /** @type {Line[]} */
   let pending = [];
@@ -117,6 +95,8 @@ function render(state, model, root) {
       if (event.key === "Enter" && !toggle.disabled && !busy()) connect();
     } });
   const toggle = button("Connect", "Open a WebSocket to the path, or close it", () => (busy() ? disconnect() : connect()), NAMED);
+  const choice = element("select", { "aria-label": "Way to the lab", title: "The way to the lab: the first that works, or the one you choose" },
+    element("option", { value: "" }, "any way"), ...WAYS.map((name) => element("option", { value: name }, name)));
   const badge = element("span", { class: "wslab-badge", role: "status" }, "closed");
   const route = element("span", { class: "wslab-dim" });
   const clear = button("Clear", "Empty the transcript", () => {
@@ -135,10 +115,10 @@ function render(state, model, root) {
   root.dataset.view = "client";
   // else JupyterLab runs the cell on Shift+Enter
   root.setAttribute("data-lm-suppress-shortcuts", "true");
-  root.append(element("div", { class: "wslab-bar" }, element("b", {}, "Client"), where, list, toggle, badge, element("span", { class: "wslab-grow" }), route, clear), rows,
+  root.append(element("div", { class: "wslab-bar" }, element("b", {}, "Client"), where, list, choice, toggle, badge, element("span", { class: "wslab-grow" }), route, clear), rows,
     element("div", { class: "wslab-client-send" }, mode, message, send), note);
 
-  const busy = () => asked !== 0 || (socket !== null && socket.readyState !== WebSocket.CLOSED);
+  const busy = () => asked !== 0 || search !== null || (socket !== null && socket.readyState !== WebSocket.CLOSED);
   const flush = oncePerFrame(() => {
     const follow = rows.scrollHeight - rows.scrollTop - rows.clientHeight < 24;
     rows.append(...pending.map(rowOf));
@@ -179,43 +159,57 @@ function render(state, model, root) {
 
   function disconnect() {
     asked = 0; // an answer that is still on its way opens nothing
+    search?.abort();
     socket?.close(1000, "closed by the page");
     refresh();
   }
 
   /** @param {Content} address */
-  function open(address) {
+  async function open(address) {
     if (address.error) {
       write("failed", [address.error, address.remedy].filter(Boolean).join(" "));
       return;
     }
-    const to = target(address, path);
-    way = to.way;
-    try {
-      socket = new WebSocket(to.url);
-    } catch {
-      // The browser's own words quote the URL, and with it the token.
-      write("failed", `The browser refuses to open a WebSocket to ${to.shown}.`);
+    way = "";
+    const mine = search = new AbortController();
+    let told = 0;
+    const reached = await reach(model, /** @type {import("./ways.js").Address} */ (address), path, {
+      only: choice.value,
+      signal: mine.signal,
+      trying: (tried, shown, skipped) => {
+        way = tried;
+        for (const { way: other, why } of skipped.slice(told)) write("status", `not ${other}: ${why}`);
+        told = skipped.length;
+        write("status", `connecting to ${shown} (${tried})`);
+      },
+      opened: (made) => {
+        socket = made;
+        write("status", `open${made.protocol ? `, subprotocol ${made.protocol}` : ""}`);
+        watch(made);
+      },
+    });
+    if (search === mine) search = null;
+    if (gone) {
+      reached.socket?.close(1000, "the view was closed");
       return;
     }
-    opened = false;
-    write("status", `connecting to ${to.shown} (${way})`);
-    watch(socket);
+    if (!reached.socket) {
+      if (mine.signal.aborted) write("status", "given up");
+      else write("failed", `${reached.problem}${reached.way && reached.way !== "tunnel" ? " A browser does not tell a page why: the lab's log does." : ""}`);
+    } else if (state.altered[way]) {
+      write("status", `The ${way} alters what passes. ${state.altered[way]}`);
+    }
+    refresh();
   }
 
-  /** @param {WebSocket} mine */
+  /** @param {AnySocket} mine */
   function watch(mine) {
     mine.binaryType = "arraybuffer";
-    mine.onopen = () => {
-      opened = true;
-      write("status", `open${mine.protocol ? `, subprotocol ${mine.protocol}` : ""}`);
-    };
-    mine.onmessage = ({ data }) => write("received", typeof data === "string" ? data : hexText(new Uint8Array(data)));
-    mine.onclose = ({ code, reason }) => {
+    mine.onmessage = (/** @type {MessageEvent} */ { data }) => write("received", typeof data === "string" ? data : hexText(new Uint8Array(data)));
+    mine.onclose = (/** @type {CloseEvent} */ { code, reason }) => {
       const name = state.codes[code] ? ` (${state.codes[code]})` : "";
       write("status", `closed with ${code}${name}${reason ? `: ${reason}` : ""}`);
-      if (!opened) write("failed", "The handshake failed. A browser does not tell a page why: the lab's log does.");
-      else if (way === "proxy" && (code === 1005 || code === 1006)) write("status", "A proxy keeps the server's own code to itself: the table of connections has it.");
+      if (way === "proxy" && (code === 1005 || code === 1006)) write("status", "A proxy keeps the server's own code to itself: the table of connections has it.");
     };
   }
 
@@ -246,15 +240,18 @@ function render(state, model, root) {
   }
 
   function refresh() {
-    const ready = asked ? WebSocket.CONNECTING : socket?.readyState ?? WebSocket.CLOSED;
+    const ready = asked || search ? WebSocket.CONNECTING : socket?.readyState ?? WebSocket.CLOSED;
     const { data, note: words } = compose(mode.value, message.value);
     const holes = where.value.match(/\{[^}]*\}/g) ?? [];
     badge.textContent = STATES[ready];
     badge.className = `wslab-badge ${BADGES[ready]}`;
     toggle.textContent = busy() ? "Disconnect" : "Connect";
     toggle.disabled = !busy() && (!where.value.trim() || holes.length > 0);
-    where.readOnly = busy();
-    route.textContent = !busy() ? "" : way === "proxy" ? "via proxy, which changes close codes" : way === "direct" ? "direct" : "";
+    where.readOnly = choice.disabled = busy();
+    const altered = state.altered[way] ?? "";
+    route.textContent = busy() && way ? `via ${way}` : "";
+    route.title = altered;
+    route.classList.toggle("wslab-altered", Boolean(altered));
     send.disabled = ready !== WebSocket.OPEN || data === null;
     note.textContent = !busy() && holes.length ? `Put a value in the place of ${holes.join(", ")}.` : visible(words);
     note.className = `wslab-client-note ${data === null && message.value ? "wslab-error" : "wslab-dim"}`;
@@ -279,10 +276,12 @@ function render(state, model, root) {
     message(content) {
       if (content.t !== "address" || content.id !== asked) return;
       asked = 0;
-      open(content);
+      void open(content);
       refresh();
     },
     dispose() {
+      gone = true;
+      search?.abort();
       if (socket) socket.onclose = socket.onmessage = null;
       socket?.close(1000, "the view was closed");
     },

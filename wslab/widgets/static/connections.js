@@ -10,7 +10,7 @@ import { element, button, liveView, size, visible } from "./common.js";
  */
 /**
  * @typedef {{rows: Map<string, Row>, order: string[], open: number, ever: number, hidden: number,
- *   said: string, failed: boolean}} State
+ *   said: string, failed: boolean, altered: {[way: string]: string}}} State
  */
 /** @typedef {{element: HTMLElement, cells: HTMLElement[], badge: HTMLElement, close: HTMLButtonElement, end: HTMLElement, row: Row | null}} Line */
 
@@ -32,7 +32,7 @@ const CODES = [
 ];
 
 /** @returns {State} */
-const create = () => ({ rows: new Map(), order: [], open: 0, ever: 0, hidden: 0, said: "", failed: false });
+const create = () => ({ rows: new Map(), order: [], open: 0, ever: 0, hidden: 0, said: "", failed: false, altered: {} });
 
 /** @param {State} state @param {Content} content */
 function receive(state, content) {
@@ -49,6 +49,7 @@ function receive(state, content) {
     state.open = content.open;
     state.ever = content.ever;
     state.hidden = content.hidden;
+    if (content.altered) state.altered = content.altered;
   }
 }
 
@@ -133,6 +134,10 @@ function render(state, model, root) {
       if (at !== 1) line.cells[at].textContent = visible(text);
       if (at >= 2 && at <= 5) line.cells[at].title = visible(text);
     });
+    // what the way in alters of the connection, such as its close codes
+    const altered = state.altered[via] ?? "";
+    line.cells[4].classList.toggle("wslab-altered", Boolean(altered));
+    if (altered) line.cells[4].title = `${via}: ${altered}`;
     line.badge.textContent = status;
     line.badge.className = `wslab-badge ${COLOURS[status] ?? ""}`;
     line.element.dataset.state = status;

@@ -52,7 +52,11 @@ function render(state, _model, root) {
   });
   const app = element("span", { class: "wslab-header-app wslab-dim" });
   const counts = element("span", { class: "wslab-header-counts" });
-  root.append(element("div", { class: "wslab-bar" }, element("h3", {}, "WebSocket lab"), badge, url, copier, app, element("span", { class: "wslab-grow" }), counts, said));
+  const meter = element("meter", { min: 0, max: 1000, low: 250, high: 500, optimum: 0, "aria-hidden": "true" });
+  const held = element("span");
+  const holder = element("span", { class: "wslab-hidden" }); // what the title says, for who cannot see it
+  const lag = element("span", { class: "wslab-header-lag" }, meter, held, holder);
+  root.append(element("div", { class: "wslab-bar" }, element("h3", {}, "WebSocket lab"), badge, url, copier, app, element("span", { class: "wslab-grow" }), lag, counts, said));
 
   /** @param {number} count @param {string} what */
   const counted = (count, what) => element("span", {}, element("b", {}, count.toLocaleString()), ` ${what}`);
@@ -66,6 +70,14 @@ function render(state, _model, root) {
     url.textContent = visible(status.url);
     url.hidden = copier.hidden = !status.url;
     app.textContent = app.title = visible(status.app);
+    const by = status.lag_by ? ` by ${visible(status.lag_by)}` : "";
+    meter.value = Math.min(status.lag, 1000);
+    held.textContent = status.lag ? `loop held ${(status.lag / 1000).toFixed(1)} s` : "loop free";
+    holder.textContent = by;
+    lag.title = status.lag
+      ? `The longest in the last minute: ${status.lag.toLocaleString("en")} ms${by}. Nothing is served meanwhile.`
+      : "In the last minute nothing held the event loop for a tenth of a second.";
+    lag.dataset.lag = String(status.lag);
     counts.replaceChildren(counted(status.open, "open"), counted(status.total, "in all"), counted(status.frames, "frames"));
   }
 
