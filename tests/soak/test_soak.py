@@ -8,18 +8,16 @@ have gone, and the lab has to be as it was before the first.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import random
 import time
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from tests.soak.clients import MANNERS, Run, visit
+from tests.soak.measures import descriptors, living, resident
 from wslab import App, Lab, WebSocket
 from wslab.events import ConnectionEnded, EndpointFailed, Notice
 from wslab.feeds import Feed, simulate
@@ -72,27 +70,6 @@ class Venue:
         async with self.feed.subscribe() as ticks:
             async for tick in ticks:
                 await ws.send_json(tick.to_message())
-
-
-def living(*kinds):
-    """How many objects of each kind cannot be freed."""
-    gc.collect()
-    return Counter(type(found).__name__ for found in gc.get_objects() if isinstance(found, kinds))
-
-
-def resident():
-    """Bytes of memory this process holds; 0 where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
-
-
-def descriptors():
-    """The open files; empty where the system does not tell."""
-    with suppress(OSError):
-        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a list of numbers, not of files
-    return 0
 
 
 async def empty(lab):
