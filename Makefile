@@ -25,7 +25,7 @@ test-matrix: $(VENV)/.test  ## Run the tests on the other Pythons and ipykernels
 soak: tools  ## Run the tests that load the server for minutes
 	$(BIN)/python -m pytest -m soak
 
-bench: $(VENV)/.test  ## Measure rates and latencies
+bench: $(VENV)/.bench  ## Measure rates, latencies and memory
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/framework.py
 
@@ -67,3 +67,7 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml
 	@echo "pytest and its plugins, ruff, mypy, import-linter, Playwright, FastAPI, repo2docker and others."
 	@$(BIN)/python -m pip install --quiet -e '.[lab,nats]' --group dev
 	@touch $@ $(VENV)/.lab
+
+$(VENV)/.bench: $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet --group bench
+	@touch $@

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import selectors
 import socket
+import struct
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Usage = Callable[[], list[float]]
+    Memory = Callable[[], list[int]]
 
-__all__ = ["Sample", "broadcast", "churn", "echo"]
+__all__ = ["CHUNK", "Idle", "Sample", "broadcast", "churn", "echo", "idle", "pipelined"]
 
 TIMEOUT = 20.0
 """Seconds after which a socket that says nothing ends the run with an error."""
@@ -31,6 +33,16 @@ TIMEOUT = 20.0
 WINDOW = 8
 """Broadcasts under way at a time: enough that the server never waits for the client."""
 
+CHUNK = 32
+"""Messages in one write of `pipelined`; two such chunks are under way at a time."""
+
+_WARM_UP = 100  # connections before memory is first read: what is made once is there then
+
+_TIMEVAL = struct.pack("@ll", int(TIMEOUT), 0)  # as SO_RCVTIMEO takes it
+_REQUEST = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 _MASK = b"\x37\xfa\x21\x3d"
 _CLOSE = encode_frame(Opcode.CLOSE, (1000).to_bytes(2), mask=_MASK)
 
@@ -44,7 +56,7 @@ class Sample:
         wall: seconds they took.
         user, system: CPU seconds of the server's process, in Python and in the kernel.
         client: CPU seconds of this process.
-        round_trips: seconds of each echo; empty elsewhere.
+        round_trips: seconds of each echo; where it is pipelined, of each `CHUNK`; empty elsewhere.
     """
 
     count: int
@@ -65,6 +77,21 @@ class Sample:
         return (self.user + self.system) / self.count * 1e6
 
 
+@dataclass(frozen=True)
+class Idle:
+    """Memory of one server's idle connections, in bytes for each.
+
+    Attributes:
+        connections: how many there were.
+        rss: growth of the resident memory.
+        private: growth of what is shared with no other process.
+    """
+
+    connections: int
+    rss: float
+    private: float
+
+
 class _Meter:
     """Clocks around what is measured."""
 
@@ -82,13 +109,15 @@ class _Meter:
 
 
 def _open(port: int, path: str) -> socket.socket:
-    """A WebSocket connection as a blocking socket."""
-    sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    """A WebSocket connection as a blocking socket.
+
+    Its time limit is the kernel's (SO_RCVTIMEO): Python's own would cost the client a poll() each time.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
+    sock.connect(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
+    sock.sendall(_REQUEST.format(path=path, port=port).encode())
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         data = sock.recv(4096)
@@ -111,78 +140,92 @@ def _close(sock: socket.socket) -> None:
     sock.close()
 
 
+def _expect(sock: socket.socket, buffer: bytearray, expected: bytes) -> None:
+    """Receive `expected` into `buffer`, which is as long."""
+    received = sock.recv_into(buffer, 0, socket.MSG_WAITALL)
+    if received != len(expected) or buffer != expected:
+        raise RuntimeError(f"Expected {len(expected)} bytes of echo, got {received}: {bytes(buffer[:40])!r}.")
+
+
 def echo(port: int, usage: Usage, seconds: float, *, size: int, connections: int) -> Sample:
-    """Echoes of `size` bytes of text; each connection sends its next when the last has come back."""
+    """Echoes of `size` bytes of text; each connection sends its next when the last has come back.
+
+    The connections are asked in turn, without a selector: one receives while the others are under way, so
+    that the client has least to do and waits only where the server is behind.
+    """
     text = b"x" * size
     frame, expected = encode_frame(Opcode.TEXT, text, mask=_MASK), encode_frame(Opcode.TEXT, text)
     socks = [_open(port, "/echo") for _ in range(connections)]
-    measure = _echo_one if connections == 1 else _echo_many
-    sample = measure(socks, usage, seconds, frame, expected)
+    clock, buffer = time.perf_counter, bytearray(len(expected))
+    times: list[float] = []
+    sent = []
+    meter = _Meter(usage)
+    now, deadline = meter.start, meter.start + seconds
+    for sock in socks:
+        sent.append(clock())
+        sock.sendall(frame)
+    while now < deadline:
+        for number, sock in enumerate(socks):
+            _expect(sock, buffer, expected)
+            now = clock()
+            times.append(now - sent[number])
+            sent[number] = now
+            sock.sendall(frame)
+    for sock in socks:
+        _expect(sock, buffer, expected)
+    sample = meter.sample(len(times) + connections)
+    sample.round_trips = times
     for sock in socks:
         _close(sock)
     return sample
 
 
-def _echo_one(
-    socks: list[socket.socket], usage: Usage, seconds: float, frame: bytes, expected: bytes
-) -> Sample:
-    (sock,) = socks
-    clock, send, receive, size = time.perf_counter, sock.sendall, sock.recv, len(expected)
-    times = []
-    meter = _Meter(usage)
-    sent, deadline = meter.start, meter.start + seconds
-    while sent < deadline:
-        send(frame)
-        answer = receive(65536)
-        while len(answer) < size:
-            answer += receive(65536)
-        if answer != expected:
-            raise RuntimeError(f"Expected the echo, got {answer[:40]!r}.")
-        now = clock()
-        times.append(now - sent)
-        sent = now
-    sample = meter.sample(len(times))
-    sample.round_trips = times
-    return sample
-
-
-def _echo_many(
-    socks: list[socket.socket], usage: Usage, seconds: float, frame: bytes, expected: bytes
-) -> Sample:
-    clock, size = time.perf_counter, len(expected)
+def pipelined(port: int, usage: Usage, seconds: float, *, size: int) -> Sample:
+    """Echoes of `size` bytes of text on one connection, between one and two `CHUNK` under way at a time."""
+    text = b"x" * size
+    frames = encode_frame(Opcode.TEXT, text, mask=_MASK) * CHUNK
+    expected = encode_frame(Opcode.TEXT, text) * CHUNK
+    sock = _open(port, "/echo")
+    clock, buffer = time.perf_counter, bytearray(len(expected))
     times: list[float] = []
-    sent, partial = {}, dict.fromkeys(socks, b"")
-    with selectors.DefaultSelector() as selector:
-        for sock in socks:
-            selector.register(sock, selectors.EVENT_READ, sock)
-        meter = _Meter(usage)
-        deadline = meter.start + seconds
-        for sock in socks:
-            sent[sock] = clock()
-            sock.sendall(frame)
-        while sent:
-            ready = selector.select(TIMEOUT)
-            if not ready:
-                raise RuntimeError(f"Nothing came for {TIMEOUT} s.")
-            for key, _ in ready:
-                sock = key.data
-                answer = partial[sock] + sock.recv(65536)
-                if len(answer) < size:
-                    partial[sock] = answer
-                    continue
-                if answer != expected:
-                    raise RuntimeError(f"Expected the echo, got {answer[:40]!r}.")
-                partial[sock] = b""
-                now = clock()
-                times.append(now - sent[sock])
-                if now < deadline:
-                    sent[sock] = now
-                    sock.sendall(frame)
-                else:
-                    del sent[sock]
-        sample = meter.sample(len(times))
+    meter = _Meter(usage)
+    now, deadline = meter.start, meter.start + seconds
+    sock.sendall(frames)
+    while now < deadline:
+        sock.sendall(frames)
+        _expect(sock, buffer, expected)
+        before, now = now, clock()
+        times.append(now - before)
+    _expect(sock, buffer, expected)
+    sample = meter.sample((len(times) + 1) * CHUNK)
     sample.round_trips = times
+    _close(sock)
     return sample
+
+
+def idle(port: int, memory: Memory, *, connections: int) -> Idle:
+    """Open `connections`, exchange a message of 64 bytes on each, and see what memory they hold.
+
+    What the kernel keeps for a socket belongs to no process and is not counted.
+    """
+    text = b"x" * 64
+    frame, expected = encode_frame(Opcode.TEXT, text, mask=_MASK), encode_frame(Opcode.TEXT, text)
+    buffer = bytearray(len(expected))
+
+    def used() -> socket.socket:
+        sock = _open(port, "/echo")
+        sock.sendall(frame)
+        _expect(sock, buffer, expected)
+        return sock
+
+    for sock in [used() for _ in range(_WARM_UP)]:
+        _close(sock)
+    rss, private = memory()
+    socks = [used() for _ in range(connections)]
+    more_rss, more_private = memory()
+    for sock in socks:
+        sock.close()
+    return Idle(connections, (more_rss - rss) / connections, (more_private - private) / connections)
 
 
 def churn(port: int, usage: Usage, seconds: float, *, path: str) -> Sample:

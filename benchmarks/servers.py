@@ -1,14 +1,20 @@
 """One server in a process of its own, for `run.py`.
 
 `python servers.py KIND CORE` prints the port it serves as its first line. Each line on its standard
-input is then answered with the CPU seconds this process has used so far, and the end of the input
-ends it. The server's loop takes no part in that: a thread that sleeps in a read costs nothing.
+input is a question, answered with one line of JSON, and the end of the input ends the process:
+
+==========  =========================================================================================
+``cpu``     CPU seconds this process has used so far: [in Python, in the kernel]
+``memory``  bytes of this process's memory, after a collection: [resident, of it shared with nobody]
+==========  =========================================================================================
+
+The server's loop takes no part in that: a thread that sleeps in a read costs nothing.
 
 All kinds serve the same paths, as far as they have them:
 
 ==============  =====================================================================================
 ``/echo``       sends each text message back
-``/deps/N``     accepts after resolving N dependencies (0, 1 or 4), then reads until the client closes
+``/deps/4``     accepts after resolving four dependencies, then reads until the client closes
 ``/room``       a member: reads until it closes
 ``/say``        each message that comes is answered by one broadcast of `MESSAGE` to all members
 ==============  =====================================================================================
@@ -17,12 +23,14 @@ All kinds serve the same paths, as far as they have them:
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
+import re
 import resource
 import sys
 import threading
-from types import SimpleNamespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -32,17 +40,17 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket  # noqa: TC002 - the frameworks resolve the endpoints' annotations
 
 import wslab
-from wslab.journal import Journal
 from wslab.rooms import RoomManager
-from wslab.server import bind, tap_class
-from wslab.wire import ConnectionTable, Recorder
+from wslab.server import Tap, WebSocketProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp
 
-__all__ = ["KINDS", "MESSAGE"]
+    from wslab.wire import ConnectionTable, Recorder
+
+__all__ = ["KINDS", "MEMORY", "MESSAGE"]
 
 MESSAGE: dict[str, Any] = {
     "type": "stock_update",
@@ -59,17 +67,24 @@ MESSAGE: dict[str, Any] = {
 }
 """What is broadcast: 170 bytes of JSON without spaces."""
 
-# What `Lab` sets as well. permessage-deflate is off on both sides: no shared frame could be measured else.
+PING = 20.0
+"""Seconds between two pings, and until one must be answered: uvicorn's defaults, and everybody's here."""
+
+# What `Lab` sets as well. permessage-deflate is off everywhere: no shared frame could be measured else.
 OPTIONS: dict[str, Any] = {
-    "ws": "websockets-sansio",
     "loop": "none",
     "lifespan": "off",
     "log_config": None,
     "access_log": False,
     "server_header": False,
     "ws_max_size": 2**20,
+    "ws_ping_interval": PING,
+    "ws_ping_timeout": PING,
     "ws_per_message_deflate": False,
 }
+
+MEMORY = Path("/proc/self/smaps_rollup")
+"""Where Linux tells what memory a process has; no other system is asked."""
 
 
 async def echo(ws: WebSocket) -> None:
@@ -84,7 +99,7 @@ async def listen(ws: WebSocket) -> None:
 
 
 def add_dependencies(app: Any, depends: Callable[..., Any]) -> None:
-    """The ``/deps/N`` endpoints, declared with the framework's own `Depends`."""
+    """The ``/deps/4`` endpoint, declared with the framework's own `Depends`."""
 
     # ruff: noqa: ARG001 - dependencies are declared to be resolved, not to be used
     async def one(page: int = 1) -> int:
@@ -99,14 +114,6 @@ def add_dependencies(app: Any, depends: Callable[..., Any]) -> None:
     async def four(second: str = depends(two)) -> str:
         return second
 
-    async def deps_0(ws: WebSocket) -> None:
-        await ws.accept()
-        await listen(ws)
-
-    async def deps_1(ws: WebSocket, a: int = depends(one)) -> None:
-        await ws.accept()
-        await listen(ws)
-
     async def deps_4(
         ws: WebSocket,
         a: int = depends(one),
@@ -117,8 +124,7 @@ def add_dependencies(app: Any, depends: Callable[..., Any]) -> None:
         await ws.accept()
         await listen(ws)
 
-    for path, endpoint in (("/deps/0", deps_0), ("/deps/1", deps_1), ("/deps/4", deps_4)):
-        app.websocket(path)(endpoint)
+    app.websocket("/deps/4")(deps_4)
 
 
 def starlette_app() -> ASGIApp:
@@ -173,29 +179,24 @@ def wslab_app() -> ASGIApp:
     return app
 
 
-async def serve_uvicorn(app: ASGIApp, http: Any = "h11") -> int:
-    """uvicorn as it comes; with h11, the HTTP parser it has without extras and the one under our tap."""
-    sock = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, http=http, **OPTIONS))
-    serving.add(asyncio.create_task(server.serve(sockets=[sock])))
-    port: int = sock.getsockname()[1]
+async def serve_uvicorn(app: ASGIApp, http: Any = "h11", ws: Any = "websockets-sansio") -> int:
+    """uvicorn as it comes, with the HTTP parser that it has without extras."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http=http, ws=ws, **OPTIONS)
+    server = uvicorn.Server(config)  # it binds by itself, as it is meant to: sockets handed over may differ
+    serving.add(asyncio.create_task(server.serve()))
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    port: int = server.servers[0].sockets[0].getsockname()[1]
     return port
 
 
-async def serve_tap() -> int:
-    recorder = Recorder()
-    table = ConnectionTable(recorder)
-    fill(recorder, table)
-    return await serve_uvicorn(
-        starlette_app(), tap_class(SimpleNamespace(connections=table, journal=Journal()))
+async def serve_lab(app: ASGIApp, *, ws: Any = "wslab", capture: bool = True) -> int:
+    # Every default but one: idle connections are counted by thousands.
+    lab = wslab.Lab(
+        app, ws=ws, capture=capture, limits="connections=off", ping_interval=PING, ping_timeout=PING
     )
-
-
-async def serve_lab(*, capture: bool) -> int:
-    lab = wslab.Lab(wslab_app())
     if capture:
         fill(lab.recorder, lab.connections)
-    lab.recorder.enabled = capture
     await lab.start()
     serving.add(lab)
     return lab.port
@@ -209,23 +210,63 @@ def fill(recorder: Recorder, table: ConnectionTable) -> None:
     table["c1"].note_end()
 
 
+async def serve_picows() -> int:
+    """No ASGI, no framework, no record: frames in and out in compiled code, on asyncio's own transports."""
+    import picows
+
+    class Echo(picows.WSListener):  # type: ignore[misc] # compiled
+        def on_ws_frame(self, transport: Any, frame: Any) -> None:
+            if frame.msg_type is picows.WSMsgType.CLOSE:
+                transport.send_close(frame.get_close_code(), frame.get_close_message())
+                transport.disconnect()
+            else:
+                transport.send(frame.msg_type, frame.get_payload_as_bytes())
+
+    server = await picows.ws_create_server(
+        lambda _: Echo(),
+        "127.0.0.1",
+        0,
+        enable_auto_ping=True,
+        auto_ping_idle_timeout=PING,
+        auto_ping_reply_timeout=PING,
+        max_frame_size=2**20,
+        use_aiofastnet=False,
+    )
+    serving.add(server)
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
 KINDS: dict[str, tuple[str, Callable[[], Any]]] = {
-    "starlette": ("uvicorn + Starlette", lambda: serve_uvicorn(starlette_app())),
-    "tap": ("uvicorn + tap + Starlette", serve_tap),
+    "stock": ("uvicorn + Starlette", lambda: serve_uvicorn(starlette_app())),
+    "pair": ("uvicorn + our classes", lambda: serve_uvicorn(starlette_app(), Tap, WebSocketProtocol)),
+    "lab": ("Lab, capture on", lambda: serve_lab(starlette_app())),
+    "lab-off": ("Lab, capture off", lambda: serve_lab(starlette_app(), capture=False)),
+    "lab-sansio": ("Lab, sansio", lambda: serve_lab(starlette_app(), ws="websockets-sansio")),
+    "picows": ("picows", serve_picows),
     "fastapi": ("uvicorn + FastAPI", lambda: serve_uvicorn(fastapi_app())),
     "app": ("uvicorn + wslab.App", lambda: serve_uvicorn(wslab_app())),
-    "lab": ("Lab, capture on", lambda: serve_lab(capture=True)),
-    "lab-off": ("Lab, recorder off", lambda: serve_lab(capture=False)),
+    "lab-app": ("Lab + wslab.App", lambda: serve_lab(wslab_app())),
 }
-"""Name: title, and what serves it and returns the port."""
+"""Name: title, and what serves it and returns the port. Those without `App` or FastAPI serve Starlette."""
 
 serving: set[Any] = set()  # asyncio itself keeps only weak references to tasks
 
 
+def cpu() -> list[float]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return [used.ru_utime, used.ru_stime]
+
+
+def memory() -> list[int]:
+    gc.collect()
+    sizes = re.findall(r"^(Rss|Private)\w*: +(\d+) kB$", MEMORY.read_text(), re.MULTILINE)
+    return [1024 * sum(int(size) for name, size in sizes if name == wanted) for wanted in ("Rss", "Private")]
+
+
 def answer(ended: Callable[[], object]) -> None:
-    for _ in sys.stdin:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        print(json.dumps([used.ru_utime, used.ru_stime]), flush=True)
+    for question in sys.stdin:
+        print(json.dumps({"cpu": cpu, "memory": memory}[question.strip()]()), flush=True)
     ended()
 
 
