@@ -57,7 +57,7 @@ class Lab:
             limits begin with ``per_client=20,rate=100``.
         auth: "auto" (see `wslab.server.policy`), "token": every client needs it, "off".
         token: the lab's token; a random one by default.
-        ws: the WebSocket engine: "wslab", or uvicorn's "websockets-sansio" or "wsproto".
+        ws: the WebSocket engine: the lab's own, "wslab", or uvicorn's "websockets-sansio" or "wsproto".
         limits: what a client may ask for (`wslab.Limits`), as such or as text:
             ``"message=4MiB,rate=50"``; "off" for load tests only.
         deflate: permessage-deflate (RFC 7692): True, False, or its `DeflateOptions`.
@@ -99,7 +99,7 @@ class Lab:
         public: bool = False,
         auth: Auth = "auto",
         token: str = "",
-        ws: Engine = "websockets-sansio",
+        ws: Engine = "wslab",
         limits: Limits | str | None = None,
         deflate: bool | DeflateOptions = False,
         capture: bool = True,

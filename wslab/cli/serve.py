@@ -29,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("app", metavar="MODULE:APP", help="such as main:app; main:make() calls a factory")
     texts = {
         "--host": ("ADDRESS", "address to bind (127.0.0.1)"),
-        "--ws": ("ENGINE", "wslab, websockets-sansio (the default) or wsproto"),
+        "--ws": ("ENGINE", "wslab (the default), websockets-sansio or wsproto"),
         "--auth": ("RULE", "who needs the token: auto (the default), token (everybody) or off"),
         "--token": ("T", "the token; a random one by default"),
         "--limits": ("LIMITS", "such as message=4MiB,rate=50; each may be off; off alone is for load tests"),

@@ -61,7 +61,7 @@ class Options:
     public: bool = False
     auth: Auth = "auto"
     token: str = ""
-    ws: Engine = "websockets-sansio"
+    ws: Engine = "wslab"
     limits: Limits = field(default_factory=Limits)
     deflate: bool | DeflateOptions = False
     capture: bool = True
