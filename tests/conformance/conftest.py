@@ -17,17 +17,17 @@ BRIEF = 0.3
 
 def pytest_generate_tests(metafunc):
     if "server" in metafunc.fixturenames:
-        metafunc.parametrize("server", IMPLEMENTATIONS, indirect=True, scope="session")
+        metafunc.parametrize("server", IMPLEMENTATIONS, indirect=True, scope="module")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(request):
     server = Server(lambda: Lab(echo_app(("chat", "superchat")), ws=request.param))
     yield server
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ours():
     """A server of the lab's own kind, for what no other one does."""
     server = Server(lambda: Lab(echo_app(), ws="wslab"))

@@ -113,6 +113,12 @@ async def test_a_lab_can_be_stopped_twice_and_started_again_on_its_port():
     await lab.stop()
 
 
+async def test_small_messages_do_not_wait_for_each_others_acknowledgement():
+    """Nagle's algorithm is off, as asyncio has it for sockets that are TCP by name."""
+    with bind("127.0.0.1", 0) as sock:
+        assert sock.proto == socket.IPPROTO_TCP
+
+
 async def test_uvicorns_warnings_are_told_in_the_journal(lab, caplog, capsys):
     reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
     writer.write(b"nonsense\r\n\r\n")

@@ -317,6 +317,27 @@ async def test_a_violation_is_answered_with_its_code_and_the_rest_is_thrown_away
     assert len(it.wire.frames) == 1
 
 
+async def test_a_violation_from_a_client_that_has_reset_the_connection_ends_the_application():
+    it = await opened()
+
+    def shut_down():
+        raise OSError(107, "Transport endpoint is not connected")
+
+    it.wire.write_eof = shut_down
+    waiting = asyncio.create_task(it.driver.receive())
+    await asyncio.sleep(0)
+    it.driver.data_received(b"\x83\x80abcd")
+    assert it.wire.aborted
+    assert (await waiting)["code"] == 1002
+
+
+async def test_whatever_went_wrong_the_end_of_the_transport_is_the_applications_end():
+    it = await opened()
+    it.driver.state = State.CLOSING  # as if an error had come between
+    it.driver.connection_lost(None)
+    assert (await it.driver.receive())["code"] == 1006
+
+
 @pytest.mark.parametrize(
     ("message", "error", "match"),
     [

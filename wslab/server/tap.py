@@ -26,6 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wslab.server.protocol import STATE_KEY, VIA, WebSocketProtocol, address_of
 from wslab.session.deadlines import Deadlines
+from wslab.session.ending import end_stream
 from wslab.session.records import note_answer, note_end, open_record
 from wslab.wire.opening import MAX_HEAD, HandshakeError, check_head, denial_response, is_upgrade, read_upgrade
 
@@ -254,9 +255,7 @@ class Tap(asyncio.Protocol):
         transport.write(answer)
         if self._connection is not None and self.observer is not None:
             note_answer(self.observer, self._connection, answer, error.status)
-        # Closing a socket with unread bytes would reset it, and the answer might not be read.
-        if transport.can_write_eof():
-            transport.write_eof()
+        end_stream(transport)
         self._end = self._loop.call_later(_LINGER, transport.abort)
         self.inner = _Deaf()
 

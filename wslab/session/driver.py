@@ -127,11 +127,10 @@ class Driver(Opening, asyncio.Protocol):
                 continue  # a message after our close frame: the application does not read any more
             if self._next is None:
                 self._next = message
-                waiter = self._waiter
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(None)
             else:
                 self._queue(message)
+        if self._waiter is not None and self._next is not None:
+            self._waiter.wake()  # last: the application runs in here, and finds all that has come
 
     def _allowed(self) -> bool:
         assert self._limiter is not None
@@ -157,36 +156,42 @@ class Driver(Opening, asyncio.Protocol):
             self._fail(*content)
 
     def _closed_by_client(self, code: int, reason: str) -> None:
-        if self.state == _OPEN:
+        was_open = self.state == _OPEN
+        if was_open:
             assert self._engine is not None
             self.state = _CLOSING
-            self._put_end(code, reason)
             self._write(self._engine.close(None if code == 1005 else code))  # noqa: PLR2004 - "no code"
         self._expect_end()
         self._transport.close()
+        if was_open:
+            self._put_end(code, reason)  # last, here and below: the application runs in here
 
     def _fail(self, code: int, reason: str) -> None:
         """The client broke the protocol (section 7.1.7)."""
-        if self.state == _OPEN:
+        was_open = self.state == _OPEN
+        if was_open:
             assert self._engine is not None
             self.state = _CLOSING
             self.closing = self.closed_from_outside = True
-            self._put_end(code, reason)
             self._write(self._engine.close(code, cut_reason(reason)))
             if code == _TOO_BIG and self.settings.on_limit is not None:
                 self.settings.on_limit("message", self.id, code)
             else:
                 self._tell(f"Failed with {code}: {reason}")
         self._finish_stream()
+        if was_open:
+            self._put_end(code, reason)
 
     def eof_received(self) -> bool:
         """The client sends nothing any more: without a close frame this is the end."""
+        # The transport closes itself, once it has written what is left: to a client that may not read.
+        self._expect_end()
         if self.state in {_CONNECTING, _OPEN}:
             self.state = _CLOSING
             self.gone = True
-            self._put_end(1006, "")
-        # The transport closes itself, once it has written what is left: to a client that may not read.
-        self._expect_end()
+            if self._transport.get_write_buffer_size():
+                self._put_end(1006, "")
+            # Else the transport's end follows at once, and the application finds the record complete.
         return False
 
     def pause_writing(self) -> None:
@@ -204,29 +209,29 @@ class Driver(Opening, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         del exc
-        was, self.state = self.state, _GONE
+        self.state = _GONE
         self.gone = True
         self._forget_pings()
         self.settings.closes.clear(self)
         self._pending = None
-        if was in {_CONNECTING, _OPEN}:
-            self._put_end(1006, "")
         self._full = False
         self._wake_writers()
         if self.connection is not None and self.settings.observer is not None:
             note_end(self.settings.observer, self.connection)
+        if not self._told:
+            self._put_end(1006, "")
 
     def _close(self, code: int, reason: str) -> None:
         assert self._engine is not None
         frame = self._engine.close(code, cut_reason(reason))
         self.state = _CLOSING
         self.closing = True
-        self._put_end(code, reason)
         self._write(frame)
         if self._paused:  # the client's close frame stands behind what nobody will read
             self._paused = False
             self._transport.resume_reading()
         self._expect_end()
+        self._put_end(code, reason)
 
     def shutdown(self) -> None:
         """The server stops: 1012 to an open connection, 503 to one that was not answered."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from wslab.session.arrival import Arrival
 from wslab.session.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -26,15 +27,16 @@ class Inbox(Outbox):
     One message, and a queue that exists only while there are more: most connections have none.
     """
 
-    __slots__ = ("_backlog", "_next", "_paused", "_waiter", "_waiting_bytes")
+    __slots__ = ("_backlog", "_next", "_paused", "_told", "_waiter", "_waiting_bytes")
 
     def __init__(self, settings: DriverSettings, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(settings, loop)
         self._next: Message | None = {"type": "websocket.connect"}
         self._backlog: deque[Message] | None = None
         self._waiting_bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Arrival | None = None
         self._paused = False
+        self._told = False  # the end is in the inbox
 
     async def receive(self) -> Message:
         """The application's `receive`: connect, each message, then the disconnect for ever (ASGI 2.4)."""
@@ -44,13 +46,13 @@ class Inbox(Outbox):
                 break
             waiter = self._waiter
             if waiter is None:
-                waiter = self._waiter = self.loop.create_future()
+                waiter = self._waiter = Arrival(self.loop)
                 try:
                     await waiter
                 finally:
                     self._waiter = None
             else:  # somebody else waits already: its end must not be ours
-                await asyncio.wait((waiter,))
+                await asyncio.wait((cast("asyncio.Future[None]", waiter),))
         if message["type"] == "websocket.disconnect":
             self.gone = True
             return dict(message)
@@ -86,13 +88,18 @@ class Inbox(Outbox):
             self._paused = False
             self._transport.resume_reading()
 
+    def _wake(self) -> None:
+        """Tell the application, if it waits, that there is a message."""
+        if self._waiter is not None:
+            self._waiter.wake()
+
     def _put_end(self, code: int, reason: str) -> None:
         """The application's last message; those before it stay readable."""
+        self._told = True
         message: Message = {"type": "websocket.disconnect", "code": code, "reason": reason}
         if self._next is None:
             self._next = message
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            self._wake()
         elif self._backlog is None:
             self._backlog = deque((message,))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from wslab.session.ending import end_stream
 from wslab.session.pings import Pings
 from wslab.session.records import kept_head, note_accept, note_answer, open_record
 from wslab.session.settings import State
@@ -163,8 +164,8 @@ class Opening(Pings):
         self.state = _CLOSING
         self._transport.write(head)
         self._note_answer(head, status)
-        self._put_end(1006, "")
         self._finish_stream()
+        self._put_end(1006, "")
 
     def _note_answer(self, response: bytes, status: int) -> None:
         if self.connection is not None and self.settings.observer is not None:
@@ -183,11 +184,7 @@ class Opening(Pings):
         raise NotImplementedError
 
     def _finish_stream(self) -> None:
-        """End our half of the stream; the client's is read, and thrown away, until it ends as well.
-
-        Closing a socket with unread bytes resets it (RFC 9293 section 3.10.4), and what was sent last
-        might never be read.
-        """
+        """End our half of the stream; the client's is read, and thrown away, until it ends as well."""
         transport = self._transport
         if transport.is_closing():
             return
@@ -195,10 +192,7 @@ class Opening(Pings):
             self._paused, self._unpaused = False, True
             transport.resume_reading()
         self._expect_end()
-        if transport.can_write_eof():
-            transport.write_eof()
-        else:
-            transport.close()
+        end_stream(transport)
 
     def _expect_end(self) -> None:
         self._forget_pings()
