@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,3 +84,27 @@ def test_a_slot_that_was_overwritten_meanwhile_is_left_out():
     connection = filled(recorder, 1, 2, 3)
     recorder._ring[1] = (5, 0, connection, 0, 9, b"newer")  # as the writing thread may have done
     assert [record[0] for record in recorder.records(0, 3)] == [0, 2]
+
+
+def test_the_ring_is_nothing_that_the_garbage_collector_looks_through():
+    recorder = Recorder(frames=8)
+    filled(recorder, 1, 2, 3)
+    gc.collect()  # what holds numbers and bytes only is let go of at the first look
+    assert not any(gc.is_tracked(kept) for kept in recorder._ring)
+
+
+def test_a_connection_is_kept_for_as_long_as_its_frames_are():
+    recorder = Recorder(frames=4)
+    first = Connection(1, "a", recorder)
+    first.received.feed(b"\x81\x80abcd")
+    first.note_end()
+    Connection(2, "refused", recorder).note_end()
+    assert set(recorder._owners) == {1}
+    other = Connection(3, "b", recorder)
+    for _ in range(3):
+        other.received.feed(b"\x81\x80abcd")
+    assert recorder.get(0)[2] is first
+    other.received.feed(b"\x81\x80abcd")
+    other.note_end()
+    assert set(recorder._owners) == {3}
+    assert [record[2] for record in recorder.records(0, 9)] == [other] * 4

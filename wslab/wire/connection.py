@@ -199,6 +199,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_recorder",
         "ended_at",
         "ended_ids",
         "first_closer",
@@ -231,6 +232,8 @@ class Connection:
         self.refusal = self.remedy = ""
         self.received = Flow(self, RECEIVED, recorder)
         self.sent = Flow(self, 1 - RECEIVED, recorder)
+        self._recorder = recorder
+        recorder.enlist(self)
 
     @property
     def path(self) -> str:
@@ -286,6 +289,7 @@ class Connection:
         self.received.finish()
         self.sent.finish()
         self.ended_at = time.time()
+        self._recorder.retire(self)
         if self.ended_ids is not None:
             self.ended_ids.append(self.id)
         if self.state != "refused":

@@ -7,10 +7,15 @@ held (`budget`); the oldest record goes first. A frame longer than `snaplen` is 
 says so when it is parsed, since its record also has the length it had on the wire.
 
 Sequence numbers never repeat: a reader that remembers the last one it saw knows what it missed.
+
+In the ring a record names its connection by number. A tuple of numbers and bytes is of no interest to
+Python's garbage collector, which would otherwise look through the whole ring, some milliseconds each time,
+with the kernel's loop standing still. Readers get the connection itself.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -22,6 +27,7 @@ __all__ = ["RECEIVED", "SENT", "Record", "Recorder"]
 RECEIVED, SENT = 0, 1
 """A frame's direction, seen from the server."""
 
+_Kept = tuple[int, int, int, int, int, bytes]
 Record = tuple[int, int, "Connection", int, int, bytes]
 """(sequence number, nanoseconds since the epoch, connection, direction, bytes on the wire, bytes kept)."""
 
@@ -41,19 +47,45 @@ class Recorder:
         enabled: set to False to record nothing (counters go on).
     """
 
-    __slots__ = ("_mask", "_ring", "begin", "budget", "enabled", "end", "held", "snaplen")
+    __slots__ = (
+        "_mask",
+        "_owners",
+        "_retired",
+        "_ring",
+        "begin",
+        "budget",
+        "enabled",
+        "end",
+        "held",
+        "snaplen",
+    )
 
     def __init__(
         self, *, frames: int = 65_536, budget: int = 64 * 2**20, snaplen: int = 64 * 2**10 + 14
     ) -> None:
         size = 1 << max(1, frames - 1).bit_length()
-        self._ring: list[Record | None] = [None] * size
+        self._ring: list[_Kept | None] = [None] * size
+        self._owners: dict[int, Connection] = {}
+        self._retired: deque[tuple[int, int]] = deque()  # who ended, and `end` at that time
         self._mask = size - 1
         self.begin = self.end = 0
         self.held = 0
         self.budget = budget
         self.snaplen = snaplen
         self.enabled = True
+
+    def enlist(self, connection: Connection) -> None:
+        """Frames of `connection` may come."""
+        self._owners[connection.number] = connection
+
+    def retire(self, connection: Connection) -> None:
+        """No more frames of `connection` come: it is kept for as long as one of its frames is."""
+        if connection.received.bytes or connection.sent.bytes:
+            self._retired.append((connection.number, self.end))
+        else:
+            self._owners.pop(connection.number, None)
+        while self._retired and self._retired[0][1] <= self.begin:
+            self._owners.pop(self._retired.popleft()[0], None)
 
     def append(self, connection: Connection, direction: int, wire_length: int, raw: bytes) -> None:
         """Keep one frame. Called by the writing thread only."""
@@ -67,7 +99,7 @@ class Recorder:
             self.begin += 1
             if oldest is not None:
                 held -= len(oldest[5])
-        ring[index] = (seq, time_ns(), connection, direction, wire_length, raw)
+        ring[index] = (seq, time_ns(), connection.number, direction, wire_length, raw)
         self.end = seq + 1
         self.held = held
         while self.held > self.budget and self.begin < seq:
@@ -83,15 +115,20 @@ class Recorder:
 
     def get(self, seq: int) -> Record | None:
         """The record numbered `seq`, or None where it is gone or not yet there."""
-        record = self._ring[seq & self._mask]
-        return record if record is not None and record[0] == seq else None
+        kept = self._ring[seq & self._mask]
+        return self._with_owner(kept) if kept is not None and kept[0] == seq else None
+
+    def _with_owner(self, kept: _Kept) -> Record | None:
+        owner = self._owners.get(kept[2])
+        return None if owner is None else (*kept[:2], owner, *kept[3:])
 
     def records(self, start: int, stop: int) -> list[Record]:
         """The records numbered `start` up to `stop` (exclusive) that are still kept, in order."""
         ring, mask = self._ring, self._mask
         found = ((seq, ring[seq & mask]) for seq in range(max(start, self.begin), min(stop, self.end)))
         # A slot may have been overwritten since its number was worked out, by the writing thread.
-        return [record for seq, record in found if record is not None and record[0] == seq]
+        owned = (self._with_owner(kept) for seq, kept in found if kept is not None and kept[0] == seq)
+        return [record for record in owned if record is not None]
 
     def clear(self) -> None:
         """Forget every frame; numbering goes on."""
