@@ -84,6 +84,12 @@ def bind(host: str, port: int, *, prefer: int = 0) -> socket.socket:
     raise AssertionError("unreachable: the last candidate returns or raises")
 
 
+_TOLD_BETTER = (
+    "returned without completing handshake",  # said after every denial too; the session tells the real cases
+    "running task(s), timeout graceful shutdown exceeded",  # the log names each endpoint that did not end
+)
+
+
 class _JournalHandler(logging.Handler):
     """uvicorn's warnings, told in the journal instead of on whatever cell's stderr."""
 
@@ -92,8 +98,8 @@ class _JournalHandler(logging.Handler):
         self._journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "returned without completing handshake" in record.msg:
-            return  # said after every denial response too; the session tells the real cases
+        if any(said in record.msg for said in _TOLD_BETTER):
+            return
         level = "error" if record.levelno >= logging.ERROR else "warning"
         self._journal.publish(Notice(level=level, text=f"uvicorn: {record.getMessage()}"))
 
