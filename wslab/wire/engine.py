@@ -21,7 +21,7 @@ from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any
 
 from wslab.wire.deflate import DeflateError, DeflateTooLargeError
-from wslab.wire.frames import Opcode, apply_mask, opcode_name
+from wslab.wire.frames import Opcode, apply_mask, encode_header, opcode_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -399,13 +399,7 @@ class Engine:
         length = len(payload)
         if first & 0x08 and length > _SHORT:
             raise ValueError(f"Expected at most 125 bytes for a control frame, got {length}.")
-        masked = _MASK if self._client else 0
-        if length <= _SHORT:
-            header = bytes((first, masked | length))
-        elif length <= 0xFFFF:  # noqa: PLR2004 - what 16 bits hold
-            header = bytes((first, masked | _LENGTH16)) + length.to_bytes(2)
-        else:
-            header = bytes((first, masked | _LENGTH64)) + length.to_bytes(8)
+        header = encode_header(first, length, masked=self._client)
         if not self._client:
             return header + payload
         key = secrets.token_bytes(4)

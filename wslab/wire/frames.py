@@ -27,6 +27,7 @@ __all__ = [
     "apply_mask",
     "close_fields",
     "encode_frame",
+    "encode_header",
     "frame_length",
     "opcode_name",
     "parse_frame",
@@ -131,16 +132,23 @@ def encode_frame(
     key = secrets.token_bytes(4) if mask is True else (mask or b"")
     if len(key) not in {0, 4}:
         raise ValueError(f"Expected a masking key of 4 bytes, got {len(key)}.")
-    first = (_FIN if fin else 0) | rsv << 4 | opcode
-    masked = _MASK if key else 0
-    length = len(payload)
-    if length <= _SHORT:
-        header = bytes((first, masked | length))
-    elif length <= 0xFFFF:  # noqa: PLR2004 - what 16 bits hold
-        header = bytes((first, masked | _LENGTH16)) + length.to_bytes(2)
-    else:
-        header = bytes((first, masked | _LENGTH64)) + length.to_bytes(8)
+    header = encode_header((_FIN if fin else 0) | rsv << 4 | opcode, len(payload), masked=bool(key))
     return header + key + (apply_mask(payload, key) if key else payload)
+
+
+def encode_header(first: int, length: int, *, masked: bool) -> bytes:
+    """The bytes before a masking key or the payload: `first`, and `length` in its shortest form.
+
+    Example:
+        >>> encode_header(0x81, 126, masked=True).hex(" ")
+        '81 fe 00 7e'
+    """
+    mask = _MASK if masked else 0
+    if length <= _SHORT:
+        return bytes((first, mask | length))
+    if length <= 0xFFFF:  # noqa: PLR2004 - what 16 bits hold
+        return bytes((first, mask | _LENGTH16)) + length.to_bytes(2)
+    return bytes((first, mask | _LENGTH64)) + length.to_bytes(8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
