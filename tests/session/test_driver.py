@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from wslab.journal import Journal
 from wslab.session.driver import Driver, DriverSettings, State
 from wslab.wire import Connection, ConnectionTable, Recorder
 from wslab.wire.engine import Engine
@@ -65,6 +66,15 @@ class Wire(asyncio.Transport):
             found.append((frame.opcode, frame.payload))
             data = data[len(frame.raw) :]
         return found
+
+
+class Observer:
+    """Where a connection is recorded."""
+
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+        self.connections = ConnectionTable(self.recorder)
+        self.journal = Journal()
 
 
 class Open:
@@ -166,7 +176,8 @@ async def test_a_client_that_does_not_read_gets_the_last_pong_only():
 
 
 async def test_a_pong_gives_the_round_trip_and_a_stray_one_does_not():
-    it = await opened(ping_interval=60.0)
+    observer = Observer()
+    it = await opened(ping_interval=60.0, observer=observer)
     it.driver.ping()
     ((_, payload),) = it.wire.frames
     it.driver.data_received(it.client.pong(b"stray"))
@@ -174,6 +185,7 @@ async def test_a_pong_gives_the_round_trip_and_a_stray_one_does_not():
     it.driver.data_received(it.client.pong(payload))
     assert it.driver.rtt is not None
     assert it.driver.rtt > 0
+    assert observer.connections["c1"].to_dict()["rtt"] == it.driver.rtt
 
 
 async def test_without_a_pong_the_connection_is_cut_and_the_application_sees_1006():
@@ -245,24 +257,17 @@ async def test_frames_that_came_with_the_request_are_the_first_messages():
 
 
 async def test_the_last_frames_are_on_the_record_in_their_order():
-    recorder = Recorder()
-
-    class Observer:
-        connections = ConnectionTable(recorder)
-
-        class journal:  # noqa: N801 - stands for an attribute
-            publish = list[object]().append
-
-    it = await opened(observer=Observer)
+    observer = Observer()
+    it = await opened(observer=observer)
     it.say("in")
     it.driver.write_frame(encode_frame(Opcode.TEXT, b"shared"))
     await it.driver.send({"type": "websocket.close", "code": 1000})
     it.driver.data_received(it.client.close(1000))
     it.driver.connection_lost(None)
-    (connection,) = Observer.connections
+    (connection,) = observer.connections
     assert isinstance(connection, Connection)
     assert (connection.state, connection.close.code, connection.close.by) == ("closed", 1000, "server")
-    kept = [parse_frame(record[5]).name for record in recorder.records(0, 100)]
+    kept = [parse_frame(record[5]).name for record in observer.recorder.records(0, 100)]
     assert kept == ["TEXT", "TEXT", "CLOSE", "CLOSE"]
     assert b"101 Switching Protocols" in connection.response
 

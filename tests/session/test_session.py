@@ -80,6 +80,18 @@ async def test_an_endpoint_that_raises_closes_with_1011_and_its_own_traceback():
     assert "wslab/session" not in event.traceback
 
 
+async def test_a_server_may_say_that_it_has_no_extensions():
+    async def endpoint(ws):
+        assert lab_extension(ws.scope).connection == ""
+        await ws.accept()
+
+    server = Server()
+    server.scope["extensions"] = None
+    server, _, journal = await run(endpoint, server=server)
+    assert server.sent[-1]["code"] == 1000
+    assert len(journal) == 0
+
+
 async def test_an_endpoint_that_exits_ends_its_connection_and_not_the_process():
     async def endpoint(ws):
         await ws.accept()

@@ -81,6 +81,8 @@ class Pings(Inbox):
         if payload != self._pong_due or not payload:
             return  # unsolicited, or the answer to an older ping (RFC 6455 section 5.5.3)
         self.rtt = time.perf_counter() - self._pinged_at
+        if self.connection is not None:
+            self.connection.rtt = self.rtt
         self._pong_due = b""
         if self.settings.pongs is not None:
             self.settings.pongs.clear(self)

@@ -66,7 +66,7 @@ class Session:
         """Run `app` for this connection until it has ended. Raises nothing but what ends the loop."""
         channel = self.channel
         # The scope is this connection's alone (ASGI), and so are its extensions: servers make them for each.
-        extensions = scope.setdefault("extensions", {})
+        extensions = scope["extensions"] = scope.get("extensions") or {}
         extensions["wslab"] = LabExtension(self.journal, self.id, channel.meant, channel.sink)
         work_for(self.id, self.journal)
         try:

@@ -193,6 +193,8 @@ class Connection:
         via: the way in: "direct", "proxy", "tunnel" or "memory".
         state: see the module's text.
         opened_at, ended_at: seconds since the epoch; `ended_at` is 0 while it lives.
+        rtt: seconds between the server's last ping and its pong; None before the first, and where another
+            implementation than the lab's own pings.
         refusal, remedy: why the handshake was refused, and what would have worked; "" otherwise.
         request, response: the handshake's heads as they were on the wire, redacted.
         received, sent: counters of each direction, seen from the server.
@@ -212,6 +214,7 @@ class Connection:
         "remedy",
         "request",
         "response",
+        "rtt",
         "sent",
         "state",
         "via",
@@ -229,6 +232,7 @@ class Connection:
         self.response = b""
         self.ended_ids: deque[str] | None = None  # the table's, which takes this connection's when it ends
         self.first_closer = ""
+        self.rtt: float | None = None
         self.refusal = self.remedy = ""
         self.received = Flow(self, RECEIVED, recorder)
         self.sent = Flow(self, 1 - RECEIVED, recorder)
@@ -312,6 +316,7 @@ class Connection:
             "code": close.code if close else None,
             "reason": close.reason if close else "",
             "closed_by": close.by if close else "",
+            "rtt": self.rtt,
             "opened_at": self.opened_at,
             "ended_at": self.ended_at or None,
         }
