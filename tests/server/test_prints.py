@@ -153,6 +153,18 @@ async def test_the_streams_are_put_back(serving, monkeypatch):
     assert sys.stderr is streams[1]
 
 
+async def test_a_lab_that_nobody_stopped_ends_with_its_loop(serving, monkeypatch):
+    streams = serving.begin(monkeypatch)
+    other = Serving()
+    loop = asyncio.new_event_loop()
+    other.prints.start(loop)
+    assert other.prints.serves
+    loop.close()
+    assert not other.prints.serves
+    serving.prints.stop()
+    assert sys.stdout is streams[0]
+
+
 async def test_two_labs_with_the_same_connection_ids_are_kept_apart(serving, monkeypatch):
     serving.begin(monkeypatch)
     other = Serving().start()

@@ -164,6 +164,11 @@ class Prints:
             if stream is not None and type(stream) is not _Stream:
                 setattr(sys, name, _Stream(stream, name))
 
+    @property
+    def serves(self) -> bool:
+        """Whether an endpoint may still print: a lab that nobody stopped ends with its loop."""
+        return self._loop is not None and not self._loop.is_closed()
+
     def stop(self) -> None:
         """Publish what is left, and put back what was there."""
         if self._loop is None:
@@ -175,7 +180,7 @@ class Prints:
             events = self._settle()
         self._publish(events)
         _serving.pop(id(self._journal), None)
-        if _serving:
+        if any(each.serves for each in _serving.values()):
             return  # another lab still needs them
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
