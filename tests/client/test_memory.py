@@ -493,11 +493,30 @@ async def test_an_endpoint_that_holds_the_labs_thread_cannot_hold_the_stop():
         let_go.wait(30)
 
     client = await lab.connect("/hold", via="memory")
-    await client.send("hold")
+    # The client lives in the loop that is held: what it sent arrives, and is told to be sent only afterwards.
+    sending = asyncio.create_task(client.send("hold"))
     assert await asyncio.to_thread(held.wait, 20)
     async with asyncio.timeout(10):
         await lab.stop()
     assert not lab.running
     assert any("abandoned" in str(event) for event in lab.log)
     let_go.set()
+    await asyncio.wait([sending])
     await lab.until(lambda: not lab.connections.alive)
+
+
+async def test_a_close_that_is_cancelled_while_the_connection_is_cut_harms_nothing(monkeypatch):
+    monkeypatch.setattr(memory, "CLOSE_TIMEOUT", 0)  # the server never answers a close frame
+    raised = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+    server, connecting = connect_to(lambda request: [accept_response(request)])
+    client = await connecting
+    closing = asyncio.create_task(client.close())
+    while not client._transport.is_closing():  # noqa: ASYNC110 - the very turn in which it is cut
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    while client.closed is None:  # noqa: ASYNC110 - a transport has no event; pytest's time-out ends it
+        await asyncio.sleep(0)
+    assert (client._gone.cancelled(), raised) == (False, [])
+    assert server.head

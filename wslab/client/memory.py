@@ -164,7 +164,7 @@ class EngineClient(MemoryClient, asyncio.Protocol):
         await asyncio.wait([self._gone], timeout=CLOSE_TIMEOUT)
         if not self._gone.done():
             self._transport.abort()
-            await self._gone
+            await asyncio.wait([self._gone])  # never by itself: whoever waits here may be cancelled
 
     @property
     def closed(self) -> ConnectionClosed | None:
