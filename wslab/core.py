@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from wslab.client.memory import connect_memory
-from wslab.errors import NotRunningError, WSLabError
+from wslab.client.raw_opening import open_raw
+from wslab.errors import NotRunningError, OptionError, WSLabError
 from wslab.feeds import Feed, replay
 from wslab.rooms import RoomTable
 from wslab.server.addresses import absolute, authority, base_url, direct_url, with_parameters
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
     from wslab.client.memory import MemoryClient
+    from wslab.client.raw import RawClient
+    from wslab.server import EmbeddedServer
     from wslab.server.options import Options
     from wslab.widgets.views import Views
 
@@ -71,19 +74,12 @@ class Core(Lifecycle):
         Raises:
             NotRunningError: nothing serves.
         """
-        await self.ready()
-        server, loop = self.server, self.loop
-        if server is None or loop is None:
-            raise NotRunningError(
-                "Expected a running lab, but it is stopped.", remedy="Call lab.start() first."
-            )
-        shown = quote(absolute(path), safe=_URL_SAFE)
+        server, loop, shown, host, target = await self._door(path)
         opening = connect_memory(
             lambda client: server.attach(client, via),
             shown,
-            host=authority(self.options.host, server.port),
-            # the same door as for every program on this machine
-            target=with_parameters(shown, self.policy.token if self.policy.always else ""),
+            host=host,
+            target=target,
             subprotocols=subprotocols,
             headers=headers,
             timeout=timeout,
@@ -91,6 +87,42 @@ class Core(Lifecycle):
         if asyncio.get_running_loop() is loop:
             return await opening.open()
         return CarriedClient(await carry(loop, opening.open()), loop)
+
+    async def connect_raw(self, path: str, **options: Any) -> RawClient:
+        """A raw client within this process; see `Lab.connect`.
+
+        Args:
+            path: absolute path, a query may follow.
+            options: what `wslab.client.raw_opening.open_raw` takes.
+
+        Raises:
+            NotRunningError: nothing serves.
+            OptionError: it serves in another loop than this.
+        """
+        server, loop, shown, host, target = await self._door(path)
+        if asyncio.get_running_loop() is not loop:
+            raise OptionError(
+                'Expected a lab of this event loop for a raw client with via="memory", got loop="thread".',
+                remedy='Leave via="memory" out: a raw client over a socket sends the same bytes.',
+            )
+
+        async def attach(client: RawClient) -> None:
+            server.attach(client, "memory")
+
+        return await open_raw(attach, f"memory:{shown}", host, target, **options)
+
+    async def _door(self, path: str) -> tuple[EmbeddedServer, asyncio.AbstractEventLoop, str, str, str]:
+        """The server and its loop, then `path`, host and target as a request has them."""
+        await self.ready()
+        server, loop = self.server, self.loop
+        if server is None or loop is None:
+            raise NotRunningError(
+                "Expected a running lab, but it is stopped.", remedy="Call lab.start() first."
+            )
+        shown = quote(absolute(path), safe=_URL_SAFE)
+        # the same door as for every program on this machine
+        target = with_parameters(shown, self.policy.token if self.policy.always else "")
+        return server, loop, shown, authority(self.options.host, server.port), target
 
     # -- the views' questions and actions ----------------------------------------------------------
     def status(self) -> dict[str, Any]:

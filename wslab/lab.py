@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, Any, Never, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, cast, overload
 
 from wslab.asgi import App
 from wslab.client import Client, Connecting, connect
+from wslab.client.client import check_raw
+from wslab.client.raw_opening import connect_raw
 from wslab.core import find_core
 from wslab.errors import NoEventLoopError, NotRunningError, WaitTimeoutError, WSLabError
 from wslab.server import check_app
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from wslab.client.raw import RawClient
     from wslab.feeds import Feed
     from wslab.journal import Journal
     from wslab.server import EmbeddedServer
@@ -244,6 +247,32 @@ class Lab:
         shown = policy.always if token is None else token
         return direct_url(self._core.options.host, port, path, policy.token if shown else "")
 
+    @overload
+    def connect(
+        self,
+        path: str = ...,
+        *,
+        via: str = ...,
+        subprotocols: Sequence[str] = ...,
+        headers: Mapping[str, str] | None = ...,
+        timeout: float = ...,
+        raw: Literal[False] = ...,
+    ) -> Connecting[Client]: ...
+
+    @overload
+    def connect(
+        self,
+        path: str = ...,
+        *,
+        via: str = ...,
+        subprotocols: Sequence[str] = ...,
+        headers: Mapping[str, str] | None = ...,
+        timeout: float = ...,
+        raw: Literal[True],
+        request: bytes | Callable[[bytes], bytes] | None = ...,
+        auto_pong: bool = ...,
+    ) -> Connecting[RawClient]: ...
+
     def connect(
         self,
         path: str = "/",
@@ -252,7 +281,10 @@ class Lab:
         subprotocols: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
         timeout: float = 10.0,
-    ) -> Connecting[Client]:
+        raw: bool = False,
+        request: bytes | Callable[[bytes], bytes] | None = None,
+        auto_pong: bool = False,
+    ) -> Connecting[Client] | Connecting[RawClient]:
         """A real client of `path`, in this loop: ``async with lab.connect("/echo") as client``.
 
         Args:
@@ -263,9 +295,14 @@ class Lab:
             subprotocols: offered, most wanted first.
             headers: further request headers, which a browser could not set.
             timeout: seconds the opening handshake may take.
+            raw: give a `wslab.client.raw.RawClient`, which sends exactly the bytes it is told.
+            request: with `raw`, bytes to send instead of the opening request, or what makes them from the
+                right ones: ``lambda right: right.replace(b": 13", b": 12")``. A refusal is no exception then.
+            auto_pong: with `raw`, answer pings all the same.
 
         Raises:
             NotRunningError: (when awaited) the lab does not serve.
+            OptionError: `request` or `auto_pong` without `raw`.
             StartupError: (when awaited) the application did not start.
             ConnectionRefused: (when awaited) the handshake was refused.
             WSLabError: there is no such way.
@@ -287,21 +324,32 @@ class Lab:
         """
         if via not in {"direct", "memory"}:
             raise WSLabError(f'Expected via="direct" or via="memory", got {via!r}.')
+        check_raw(raw=raw, request=request, auto_pong=auto_pong)
+        opening: dict[str, Any] = {"subprotocols": subprotocols, "headers": headers, "timeout": timeout}
 
-        async def make() -> Client:
-            core = self._core
+        async def make_raw() -> RawClient:
+            options = {**opening, "request": request, "auto_pong": auto_pong}
             if via == "direct":
                 await self._ready()
-                url = self.url(path)
-                return await connect(url, subprotocols=subprotocols, headers=headers, timeout=timeout)
-            if core.server is None:
-                core.manners.adopt()
-                core.start(self.app, listen=False)
-            return await core.connect(
-                path, via=via, subprotocols=subprotocols, headers=headers, timeout=timeout
-            )
+                return await connect_raw(self.url(path), **options)
+            self._serve_within()
+            return await self._core.connect_raw(path, **options)
 
-        return Connecting(make)
+        async def make() -> Client:
+            if via == "direct":
+                await self._ready()
+                client: Client = await connect(self.url(path), **opening)
+                return client
+            self._serve_within()
+            return await self._core.connect(path, via=via, **opening)
+
+        return Connecting(make_raw) if raw else Connecting(make)
+
+    def _serve_within(self) -> None:
+        """Serve without a port, where nothing serves yet."""
+        if self._core.server is None:
+            self._core.manners.adopt()
+            self._core.start(self.app, listen=False)
 
     # -- looking -----------------------------------------------------------------------------------
     @property

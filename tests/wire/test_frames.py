@@ -130,3 +130,30 @@ def test_names():
         "PONG",
         "RESERVED 0xB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("length_form", "length", "header"),
+    [
+        (7, 125, "81 7d"),
+        (16, 5, "81 7e 00 05"),
+        (16, 0xFFFF, "81 7e ff ff"),
+        (64, 5, "81 7f 00 00 00 00 00 00 00 05"),
+        (None, 126, "81 7e 00 7e"),
+    ],
+)
+def test_a_length_can_be_written_in_any_form_that_holds_it(length_form, length, header):
+    raw = encode_frame(Opcode.TEXT, bytes(length), length_form=length_form)
+    assert raw == bytes.fromhex(header) + bytes(length)
+    frame = parse_frame(raw)
+    assert frame is not None
+    assert frame.length == length
+    masked = parse_frame(encode_frame(Opcode.TEXT, bytes(length), length_form=length_form, mask=True))
+    assert masked is not None
+    assert masked.payload == bytes(length)
+
+
+@pytest.mark.parametrize(("length_form", "length"), [(7, 126), (16, 0x10000), (8, 0)])
+def test_a_length_form_that_does_not_hold_the_length_is_refused(length_form, length):
+    with pytest.raises(ValueError, match=f"holds {length} .*got {length_form}"):
+        encode_frame(Opcode.TEXT, bytes(length), length_form=length_form)

@@ -10,19 +10,30 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, overload
 
 import websockets.asyncio.client
 from websockets import exceptions
 
-from wslab.errors import ConnectionClosed, ConnectionRefused, WaitTimeoutError, WSLabError
+from wslab.errors import ConnectionClosed, ConnectionRefused, OptionError, WaitTimeoutError, WSLabError
 from wslab.wire.close_codes import check_close
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["BODY_SHOWN", "CLOSE_TIMEOUT", "Client", "Connecting", "SocketClient", "connect", "too_slow"]
+    from wslab.client.raw import RawClient
+
+__all__ = [
+    "BODY_SHOWN",
+    "CLOSE_TIMEOUT",
+    "Client",
+    "Connecting",
+    "SocketClient",
+    "check_raw",
+    "connect",
+    "too_slow",
+]
 
 BODY_SHOWN = 2000
 """Bytes of a refusal's body that are kept."""
@@ -169,7 +180,13 @@ class Client(ABC):
         return f"<Client {self.url.partition('?')[0]} {state}>"
 
 
-C = TypeVar("C", bound=Client)
+class _Closing(Protocol):
+    """What `Connecting` needs of a client."""
+
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closing)
 
 
 class SocketClient(Client):
@@ -238,13 +255,40 @@ class Connecting(Generic[C]):
         await self._client.close()
 
 
+@overload
+def connect(
+    url: str,
+    *,
+    subprotocols: Sequence[str] = ...,
+    headers: Mapping[str, str] | None = ...,
+    timeout: float = ...,
+    raw: Literal[False] = ...,
+) -> Connecting[Client]: ...
+
+
+@overload
+def connect(
+    url: str,
+    *,
+    subprotocols: Sequence[str] = ...,
+    headers: Mapping[str, str] | None = ...,
+    timeout: float = ...,
+    raw: Literal[True],
+    request: bytes | Callable[[bytes], bytes] | None = ...,
+    auto_pong: bool = ...,
+) -> Connecting[RawClient]: ...
+
+
 def connect(
     url: str,
     *,
     subprotocols: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
-) -> Connecting[Client]:
+    raw: bool = False,
+    request: bytes | Callable[[bytes], bytes] | None = None,
+    auto_pong: bool = False,
+) -> Connecting[Client] | Connecting[RawClient]:
     """Open a connection to `url`.
 
     Args:
@@ -252,13 +296,41 @@ def connect(
         subprotocols: offered, most wanted first.
         headers: further request headers, which a browser could not set.
         timeout: seconds the opening handshake may take.
+        raw: give a `wslab.client.raw.RawClient`, which sends exactly the bytes it is told.
+        request: with `raw`, what to send instead of the opening request; see
+            `wslab.client.raw_opening.connect_raw`.
+        auto_pong: with `raw`, answer pings all the same.
 
     Raises:
         ConnectionRefused: (when awaited) the server answered with another status than 101.
+        OptionError: `request` or `auto_pong` without `raw`.
         WaitTimeoutError: (when awaited) the handshake took too long.
         OSError: (when awaited) nothing listens there.
     """
+    check_raw(raw=raw, request=request, auto_pong=auto_pong)
+    if raw:
+        from wslab.client.raw_opening import connect_raw  # it stands on this module
+
+        return connect_raw(
+            url,
+            subprotocols=subprotocols,
+            headers=headers,
+            timeout=timeout,
+            request=request,
+            auto_pong=auto_pong,
+        )
     return Connecting(lambda: _open(url, subprotocols, headers, timeout))
+
+
+def check_raw(*, raw: bool, request: object, auto_pong: bool) -> None:
+    """Refuse what only a raw client can do of one that is none.
+
+    Raises:
+        OptionError: naming the option.
+    """
+    if not raw and (request is not None or auto_pong):
+        name = "auto_pong" if request is None else "request"
+        raise OptionError(f"Expected {name}= with raw=True, got it without.", remedy="Add raw=True.")
 
 
 async def _open(

@@ -19,10 +19,12 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 __all__ = [
     "MAX_HEADER",
     "Frame",
+    "LengthForm",
     "Opcode",
     "apply_mask",
     "close_fields",
@@ -36,7 +38,11 @@ __all__ = [
 MAX_HEADER = 14
 """The longest frame header in bytes: 2, 8 of extended length, 4 of masking key."""
 
+LengthForm = Literal[7, 16, 64]
+"""In how many bits a header has the payload's length."""
+
 _SHORT, _LENGTH16, _LENGTH64 = 125, 126, 127
+_FORMS = {7: (0, 0, _SHORT), 16: (_LENGTH16, 2, 0xFFFF), 64: (_LENGTH64, 8, 2**63 - 1)}
 _FIN, _RSV1, _RSV2, _RSV3, _MASK = 0x80, 0x40, 0x20, 0x10, 0x80
 
 
@@ -110,8 +116,9 @@ def encode_frame(
     fin: bool = True,
     rsv: int = 0,
     mask: bytes | bool = False,
+    length_form: LengthForm | None = None,
 ) -> bytes:
-    """One frame as it goes on the wire, with the shortest length form.
+    """One frame as it goes on the wire.
 
     Args:
         opcode: 0–15; nothing stops you from sending a reserved one.
@@ -119,9 +126,10 @@ def encode_frame(
         fin: last fragment of its message.
         rsv: the three reserved bits as a number, RSV1 = 4.
         mask: a key of four bytes; True draws one at random, as a client must (section 5.3).
+        length_form: write the length in 7, 16 or 64 bits; None: in the fewest, as section 5.2 demands.
 
     Raises:
-        ValueError: an opcode, rsv or key of the wrong size.
+        ValueError: an opcode, rsv or key of the wrong size, or a length that its form cannot hold.
 
     Example:
         >>> encode_frame(Opcode.TEXT, b"Hello", mask=bytes.fromhex("37fa213d")).hex(" ")
@@ -132,7 +140,11 @@ def encode_frame(
     key = secrets.token_bytes(4) if mask is True else (mask or b"")
     if len(key) not in {0, 4}:
         raise ValueError(f"Expected a masking key of 4 bytes, got {len(key)}.")
-    header = encode_header((_FIN if fin else 0) | rsv << 4 | opcode, len(payload), masked=bool(key))
+    first = (_FIN if fin else 0) | rsv << 4 | opcode
+    if length_form is None:
+        header = encode_header(first, len(payload), masked=bool(key))
+    else:
+        header = _encode_form(first, len(payload), length_form, masked=bool(key))
     return header + key + (apply_mask(payload, key) if key else payload)
 
 
@@ -149,6 +161,15 @@ def encode_header(first: int, length: int, *, masked: bool) -> bytes:
     if length <= 0xFFFF:  # noqa: PLR2004 - what 16 bits hold
         return bytes((first, mask | _LENGTH16)) + length.to_bytes(2)
     return bytes((first, mask | _LENGTH64)) + length.to_bytes(8)
+
+
+def _encode_form(first: int, length: int, form: int, *, masked: bool) -> bytes:
+    marker, size, most = _FORMS.get(form, (0, 0, -1))
+    if length > most:
+        raise ValueError(
+            f"Expected a length form of 7, 16 or 64 bits that holds {length} (7 hold 125), got {form}."
+        )
+    return bytes((first, (_MASK if masked else 0) | (marker or length))) + length.to_bytes(8)[8 - size :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
