@@ -20,6 +20,7 @@ __all__ = [
     "OptionError",
     "PortInUseError",
     "ProxyNotFoundError",
+    "RecordingError",
     "RoomError",
     "StartupError",
     "WSLabError",
@@ -95,6 +96,10 @@ class RoomError(WSLabError, ValueError):
 
 class FeedError(WSLabError, ValueError):
     """A feed was asked for something it does not have."""
+
+
+class RecordingError(WSLabError, ValueError):
+    """A file is not a recording that can be read, or a recording cannot be saved under that name."""
 
 
 class ConnectionRefused(WSLabError, ConnectionError):

@@ -1,4 +1,4 @@
-"""Find or install what the tests need beside Python packages: a Chromium, Node and TypeScript.
+"""Find or install what the tests need beside Python packages: a Chromium, tshark, Node, TypeScript.
 
 It says what it installs and why before it does, and writes what it found to `.venv/wslab-test-tools.json`,
 where `tests/conftest.py` and `check_js.py` read it. A second run finds everything in place.
@@ -105,6 +105,17 @@ def chromium() -> Component:
     return Component("Chromium", path, remedy)
 
 
+def tshark() -> Component:
+    path = shutil.which("tshark")
+    if path is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        say("no tshark here; it reads the recordings saved for Wireshark. Installing Debian's package.")
+        os.environ["DEBIAN_FRONTEND"] = "noninteractive"  # it would ask who may capture packets
+        if install("apt-get", "update"):
+            install("apt-get", "install", "-y", "--no-install-recommends", "tshark")
+        path = shutil.which("tshark")
+    return Component("tshark", path, "sudo apt-get install tshark")
+
+
 def scripts_folder_first() -> str:
     """PATH with this environment's programs in front, where the Node wheel puts its own."""
     return os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)))
@@ -149,7 +160,7 @@ def typescript(npm: str | None) -> Component:
 
 def main() -> int:
     browser, (node_program, npm_program) = chromium(), node()
-    components = (browser, node_program, npm_program, typescript(npm_program.path))
+    components = (browser, tshark(), node_program, npm_program, typescript(npm_program.path))
     FOUND_FILE.parent.mkdir(exist_ok=True)
     found = {component.name.lower(): component.path for component in components}
     FOUND_FILE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -34,7 +34,7 @@ def test_in_ci_a_missing_component_is_an_error_that_names_it(bare_machine, monke
     monkeypatch.setenv("CI", "true")
     assert prepare.main() == 1
     said = capsys.readouterr().out
-    for name in ("Chromium", "Node", "npm", "TypeScript"):
+    for name in ("Chromium", "tshark", "Node", "npm", "TypeScript"):
         assert f"{name} is missing, which CI=true does not allow" in said
 
 
@@ -43,7 +43,7 @@ def test_elsewhere_a_missing_component_is_named_and_recorded(bare_machine, monke
     assert prepare.main() == 0
     assert "Chromium is missing, so the tests that need it are skipped by name" in capsys.readouterr().out
     found = json.loads(prepare.FOUND_FILE.read_text())
-    assert found == {"chromium": None, "node": None, "npm": None, "typescript": None}
+    assert found == {"chromium": None, "tshark": None, "node": None, "npm": None, "typescript": None}
 
 
 def test_what_is_installed_is_announced_before(bare_machine, monkeypatch, capsys):

@@ -22,6 +22,8 @@ from wslab.wire.ways import alterations
 if TYPE_CHECKING:
     from collections import deque
 
+    from wslab.wire.explanation import Explanation
+
 __all__ = ["Close", "Connection", "Flow", "State"]
 
 State = Literal["connecting", "open", "closing", "closed", "refused"]
@@ -298,6 +300,12 @@ class Connection:
             self.ended_ids.append(self.id)
         if self.state != "refused":
             self.state = "closed"
+
+    def explain(self) -> Explanation:
+        """The handshake, the counters and the end, in words (`wslab.wire.explain`)."""
+        from wslab.wire.explain import explain_connection
+
+        return explain_connection(self)
 
     def to_dict(self) -> dict[str, object]:
         """Its table row, as plain values."""
