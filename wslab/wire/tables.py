@@ -7,20 +7,29 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from wslab.wire.connection import Connection
 from wslab.wire.frames import Frame, parse_frame
+from wslab.wire.ladder import Ladder
+from wslab.wire.query import Query
 from wslab.wire.recorder import RECEIVED, Record, Recorder
 
-__all__ = ["ConnectionTable", "FrameTable", "RecordedFrame", "html_table", "text_table"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
+    from wslab.wire.explanation import Explanation
+    from wslab.wire.messages import Message
+
+__all__ = ["ConnectionTable", "FrameTable", "RecordedFrame", "html_table", "printable", "text_table"]
 
 _SHOWN = 20
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns of text, aligned, for a terminal."""
-    cells = [[_printable(str(cell)) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
     lines = [list(columns), *cells]
     return "\n".join(
@@ -35,14 +44,14 @@ def html_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[obj
     def line(cells: Sequence[object], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
-    body = "".join(line([_printable(str(cell)) for cell in row], "td") for row in rows)
+    body = "".join(line([printable(str(cell)) for cell in row], "td") for row in rows)
     return (
         f"<table><caption>{html.escape(caption)}</caption><thead>{line(columns, 'th')}</thead>"
         f"<tbody>{body}</tbody></table>"
     )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with controls and bidirectional overrides shown as escapes: a terminal must not obey them."""
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
@@ -171,6 +180,14 @@ class RecordedFrame:
         """The payload as text."""
         return self.frame.text if self.frame else ""
 
+    def explain(self) -> Explanation:
+        """Every bit range, and what it means (`wslab.wire.explain`)."""
+        from wslab.wire.explain import explain_frame, explain_incomplete
+
+        if self.frame is None:
+            return explain_incomplete(self.wire_length)
+        return explain_frame(self.frame, self.direction)
+
     def cells(self) -> tuple[object, ...]:
         """Its row in a table."""
         clock = datetime.fromtimestamp(self.at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
@@ -184,7 +201,7 @@ class RecordedFrame:
 
     def __repr__(self) -> str:
         seq, clock, connection, arrow, name, length, shown = self.cells()
-        return f"<Frame #{seq} {clock} {connection} {arrow} {name} {length} bytes {_printable(str(shown))!r}>"
+        return f"<Frame #{seq} {clock} {connection} {arrow} {name} {length} bytes {printable(str(shown))!r}>"
 
 
 class FrameTable(Sequence[RecordedFrame]):
@@ -210,6 +227,36 @@ class FrameTable(Sequence[RecordedFrame]):
         records = recorder.records(recorder.begin, recorder.end)
         return [RecordedFrame.from_record(record) for record in records if record[2].id == wanted]
 
+    def where(self, text: str) -> list[RecordedFrame]:
+        """The kept frames that pass a filter, such as ``opcode==ping && conn==c3``.
+
+        Args:
+            text: the filter, as `wslab.wire.query` describes it.
+
+        Raises:
+            QueryError: it cannot be read; the message shows where.
+        """
+        passes = Query(text)
+        return [frame for frame in self if passes(frame)]
+
+    def sequence(self, connection: Connection | str | None = None) -> Ladder:
+        """What client and server said to each other, as a ladder in text and SVG.
+
+        Args:
+            connection: one connection or its id; all that have frames kept where it is None.
+        """
+        frames = list(self) if connection is None else self.of(connection)
+        owners = {frame.connection.id: frame.connection for frame in frames}
+        if isinstance(connection, Connection):
+            owners[connection.id] = connection
+        return Ladder(owners.values(), frames)
+
+    def messages(self) -> list[Message]:
+        """What the kept frames carried, put together and inflated (`wslab.wire.messages`)."""
+        from wslab.wire.messages import messages
+
+        return messages(self)
+
     @overload
     def __getitem__(self, index: int) -> RecordedFrame: ...
     @overload
@@ -228,6 +275,21 @@ class FrameTable(Sequence[RecordedFrame]):
 
     def __len__(self) -> int:
         return len(self.recorder)
+
+    def save(self, path: str | PathLike[str], connections: Iterable[Connection] = ()) -> None:
+        """Write the kept frames to `path`: ``.jsonl``, ``.har`` or ``.pcapng`` (`wslab.wire.files`).
+
+        Args:
+            path: where to; the suffix chooses the format.
+            connections: those to write although no frame of them is kept, such as `lab.connections`.
+
+        Raises:
+            RecordingError: another suffix.
+            OSError: the file cannot be written.
+        """
+        from wslab.wire.files import save  # it reads into this table
+
+        save(self, path, connections)
 
     def _title(self) -> str:
         return f"{len(self)} of {self.recorder.end} frames kept" + (
