@@ -17,10 +17,10 @@ lab: $(VENV)/.lab  ## Install the lab and open JupyterLab on the first lesson; o
 	@$(BIN)/python -m wslab lab $(ARGS)
 
 test: lint  ## Check and test everything except the soak tests
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m tests.tools.run_all
 
 test-matrix: $(VENV)/.test  ## Run the tests on the other Pythons and ipykernels, and in Notebook 7 and Voilà
-	$(BIN)/python tests/matrix/run.py $(ARGS)
+	$(BIN)/python -m tests.matrix.run $(ARGS)
 
 soak: tools  ## Run the tests that load the server for minutes
 	$(BIN)/python -m pytest -m soak
@@ -28,6 +28,7 @@ soak: tools  ## Run the tests that load the server for minutes
 bench: $(VENV)/.bench  ## Measure rates, latencies and memory
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/framework.py
+	$(BIN)/python benchmarks/record.py
 
 lint: tools  ## Check style, types, layers and the JavaScript
 	$(BIN)/ruff check

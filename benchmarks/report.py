@@ -71,7 +71,8 @@ class Bar:
     Attributes:
         name: for people.
         case: the beginning of the case's name.
-        ratio: "rate_ratio", "cpu_ratio" or "private_ratio", of `ours` to `theirs`.
+        ratio: "rate_ratio", "cpu_ratio" or "private_ratio", of `ours` to `theirs`; "cpu_share": what `ours`
+            uses more CPU than `theirs`, as a share of what `whole` uses.
         asked: at least this for a rate, at most this for a cost.
     """
 
@@ -81,6 +82,7 @@ class Bar:
     asked: float
     ours: str = "lab"
     theirs: str = "stock"
+    whole: str = "stock"
 
 
 BARS = (
@@ -94,6 +96,18 @@ BARS = (
     Bar("capture, echo 1 KiB × 10: CPU", "Echo, 1 KiB", "cpu_ratio", 1.05, theirs="lab-off"),
     Bar("capture, pipelined: CPU", "Pipelined", "cpu_ratio", 1.05, theirs="lab-off"),
     Bar("capture, echo 64 KiB × 1: CPU", "Echo, 64 KiB", "cpu_ratio", 1.05, theirs="lab-off"),
+    Bar("capture, echo 64 B × 1: share of stock", "Echo, 64 B", "cpu_share", 0.05, theirs="lab-off"),
+    Bar("capture, echo 1 KiB × 10: share of stock", "Echo, 1 KiB", "cpu_share", 0.05, theirs="lab-off"),
+    Bar("of it lines, echo 64 B × 1", "Echo, 64 B", "cpu_share", 0.05, theirs="lab-lines-off"),
+    Bar(
+        "capture, broadcast: share of stock",
+        "Broadcast",
+        "cpu_share",
+        0.02,
+        ours="lab-app",
+        theirs="lab-app-off",
+        whole="fastapi",
+    ),
 )
 
 SATURATED = 0.85
@@ -110,7 +124,12 @@ def bars(samples: dict[str, dict[str, list[Any]]]) -> list[dict[str, Any]]:
         kinds = next((kinds for name, kinds in samples.items() if name.startswith(bar.case)), {})
         if bar.ours not in kinds or bar.theirs not in kinds:
             continue
-        ours, by = _reached(bar, kinds[bar.ours], kinds[bar.theirs])
+        if bar.ratio == "cpu_share":
+            if bar.whole not in kinds:
+                continue
+            ours, by = _share(kinds[bar.ours], kinds[bar.theirs], kinds[bar.whole]), "CPU share"
+        else:
+            ours, by = _reached(bar, kinds[bar.ours], kinds[bar.theirs])
         limit = None
         if bar.theirs == "stock" and "picows" in kinds:
             limit = _reached(bar, kinds["picows"], kinds["stock"])[0]
@@ -140,6 +159,12 @@ def _reached(bar: Bar, ours: list[Any], theirs: list[Any]) -> tuple[list[float],
     if max(client_share(ours), client_share(theirs)) > SATURATED:
         return _gain(ours, theirs), "CPU"
     return spread([mine.rate / other.rate for mine, other in pairs]), "rate"
+
+
+def _share(ours: list[Sample], theirs: list[Sample], whole: list[Sample]) -> list[float]:
+    """What `ours` uses more CPU than `theirs`, as a share of `whole`."""
+    rounds = zip(ours, theirs, whole, strict=True)
+    return spread([(mine.cpu - other.cpu) / base.cpu for mine, other, base in rounds])
 
 
 def _gain(ours: list[Sample], theirs: list[Sample]) -> list[float]:

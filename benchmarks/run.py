@@ -52,7 +52,7 @@ class Case:
     apart: bool = False  # in processes of its own: what other cases leave in the recorder is not its to clear
 
 
-ALL = ("stock", "lab", "lab-off", "pair", "lab-sansio", "picows")
+ALL = ("stock", "lab", "lab-off", "lab-lines-off", "pair", "lab-sansio", "picows")
 FEW = ("stock", "lab", "lab-off", "picows")
 APPS = ("fastapi", "app", "lab-app")
 CASES = (
@@ -69,7 +69,12 @@ CASES = (
     ),
     Case("Set-up and close", "connection", ALL, partial(churn, path="/echo")),
     Case("Set-up and close, 4 dependencies", "connection", APPS, partial(churn, path="/deps/4"), 0.7),
-    Case("Broadcast of 170 B JSON to 100 members", "delivery", APPS, partial(broadcast, members=100)),
+    Case(
+        "Broadcast of 170 B JSON to 100 members",
+        "delivery",
+        (*APPS, "lab-app-off"),
+        partial(broadcast, members=100),
+    ),
 )
 IDLE = "Idle connection memory"
 

@@ -190,10 +190,16 @@ async def serve_uvicorn(app: ASGIApp, http: Any = "h11", ws: Any = "websockets-s
     return port
 
 
-async def serve_lab(app: ASGIApp, *, ws: Any = "wslab", capture: bool = True) -> int:
+async def serve_lab(app: ASGIApp, *, ws: Any = "wslab", capture: bool = True, lines: bool = True) -> int:
     # Every default but one: idle connections are counted by thousands.
     lab = wslab.Lab(
-        app, ws=ws, capture=capture, limits="connections=off", ping_interval=PING, ping_timeout=PING
+        app,
+        ws=ws,
+        capture=capture,
+        lines=lines,
+        limits="connections=off",
+        ping_interval=PING,
+        ping_timeout=PING,
     )
     if capture:
         fill(lab.recorder, lab.connections)
@@ -242,11 +248,13 @@ KINDS: dict[str, tuple[str, Callable[[], Any]]] = {
     "pair": ("uvicorn + our classes", lambda: serve_uvicorn(starlette_app(), Tap, WebSocketProtocol)),
     "lab": ("Lab, capture on", lambda: serve_lab(starlette_app())),
     "lab-off": ("Lab, capture off", lambda: serve_lab(starlette_app(), capture=False)),
+    "lab-lines-off": ("Lab, lines off", lambda: serve_lab(starlette_app(), lines=False)),
     "lab-sansio": ("Lab, sansio", lambda: serve_lab(starlette_app(), ws="websockets-sansio")),
     "picows": ("picows", serve_picows),
     "fastapi": ("uvicorn + FastAPI", lambda: serve_uvicorn(fastapi_app())),
     "app": ("uvicorn + wslab.App", lambda: serve_uvicorn(wslab_app())),
     "lab-app": ("Lab + wslab.App", lambda: serve_lab(wslab_app())),
+    "lab-app-off": ("the same, capture off", lambda: serve_lab(wslab_app(), capture=False)),
 }
 """Name: title, and what serves it and returns the port. Those without `App` or FastAPI serve Starlette."""
 

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from wslab.server.cells import find_shell
 from wslab.server.nesting import has_old_patch, nests, running_loop
 
 if TYPE_CHECKING:
@@ -170,9 +171,7 @@ def _tuple(version: str) -> tuple[int, ...]:
 # -- what runs here ------------------------------------------------------------------------------------
 def _in_kernel() -> bool:
     """Whether this process is a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return hasattr(shell, "kernel")
+    return hasattr(find_shell(), "kernel")
 
 
 def _loop(loop: asyncio.AbstractEventLoop | None) -> Finding:

@@ -11,7 +11,8 @@ How it is started and stopped, and in which loop it serves, is `wslab.server.lif
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections import deque
+from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from wslab.errors import NotRunningError, OptionError, WSLabError
 from wslab.feeds import Feed, replay
 from wslab.rooms import RoomTable
 from wslab.server.addresses import absolute, authority, base_url, direct_url, with_parameters
+from wslab.server.cells import find_shell
 from wslab.server.lifecycle import Lifecycle
 from wslab.server.memory import CarriedClient
 from wslab.server.probe import Probe
@@ -29,8 +31,11 @@ from wslab.server.threads import carry
 from wslab.wire import FrameTable
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 
+    from starlette.types import ASGIApp
+
+    from wslab.client import Client
     from wslab.client.memory import MemoryClient
     from wslab.client.raw import RawClient
     from wslab.server import EmbeddedServer
@@ -49,7 +54,7 @@ class Core(Lifecycle):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self.frames = FrameTable(self.recorder)
+        self.frames = FrameTable(self.recorder, self.journal)
         self.rooms = RoomTable(self.journal)
         self.feed = Feed(lambda: replay(loop=True), name="replay of real daily prices")
         self.made_views: Views | None = None
@@ -84,9 +89,43 @@ class Core(Lifecycle):
             headers=headers,
             timeout=timeout,
         )
+        client: MemoryClient
         if asyncio.get_running_loop() is loop:
-            return await opening.open()
-        return CarriedClient(await carry(loop, opening.open()), loop)
+            client = await opening.open()
+        else:
+            client = CarriedClient(await carry(loop, opening.open()), loop)
+        self.note_clock(client)
+        return client
+
+    def note_clock(self, client: Client) -> None:
+        """Record when `client` sends each message, beside when the loop reads it."""
+        key = client.key.encode()
+        if not self.recorder.enabled or not key:
+            return
+        for connection in self.connections[::-1]:  # it has come just now
+            if key in connection.request:
+                connection.received.stamps = client.stamps = deque()
+                return
+
+    @asynccontextmanager
+    async def beside(self, app: ASGIApp) -> AsyncIterator[Core]:
+        """A core that serves `app` within this process for a while, with this one's options.
+
+        It shows on the same record. Where this one serves in a thread of its own, which alone may write
+        there, it has a record of its own.
+
+        Raises:
+            StartupError: the application did not start.
+        """
+        core = Core(replace(self.options, loop="kernel", host="127.0.0.1", port=0, public=False))
+        if self.thread is None:
+            core.recorder, core.connections, core.frames = self.recorder, self.connections, self.frames
+        core.start(app, listen=False)
+        try:
+            await core.ready()
+            yield core
+        finally:
+            await core.stop()
 
     async def connect_raw(self, path: str, **options: Any) -> RawClient:
         """A raw client within this process; see `Lab.connect`.
@@ -185,9 +224,7 @@ def find_core(*, name: str, options: Options) -> Core:
     Raises:
         WSLabError: a lab of that name serves with other options.
     """
-    ipython = sys.modules.get("IPython")
-    in_notebook = bool(ipython and ipython.get_ipython())
-    if not name and not in_notebook:
+    if not name and find_shell() is None:
         return Core(options)
     key = name or "lab"
     core = _cores.get(key)

@@ -70,6 +70,7 @@ def serve(
     limits: Limits | str | None = None,
     deflate: bool | DeflateOptions = False,
     capture: bool = True,
+    lines: bool = True,
     ping_interval: float | None = 20.0,
     ping_timeout: float | None = 20.0,
     reload: bool = False,
@@ -93,6 +94,7 @@ def serve(
             "off" for load tests only.
         deflate: permessage-deflate (RFC 7692): True, False, or its `DeflateOptions`.
         capture: record every byte of every connection.
+        lines: note which line of the application received or sent each message.
         ping_interval: seconds between two pings; None sends none.
         ping_timeout: seconds until a ping must be answered, else the connection is cut; None: no limit.
         reload: start again when a ``.py`` file below the working directory changes; `app` is a name then.

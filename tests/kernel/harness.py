@@ -12,9 +12,12 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import zmq
@@ -24,11 +27,20 @@ from jupyter_client.manager import KernelManager
 import wslab
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jupyter_client.blocking.client import BlockingKernelClient
 
-__all__ = ["CellError", "Execution", "Gate", "Kernel", "Result", "kernel_environment", "own_kernel_spec"]
+__all__ = [
+    "CellError",
+    "Execution",
+    "Gate",
+    "Kernel",
+    "Result",
+    "kernel_environment",
+    "kernel_transport",
+    "own_kernel_spec",
+]
 
 START_TIMEOUT = 60.0
 CELL_TIMEOUT = 30.0
@@ -138,6 +150,22 @@ def own_kernel_spec() -> KernelSpecManager:
     return KernelSpecManager(kernel_dirs=[])
 
 
+@contextmanager
+def kernel_transport() -> Iterator[dict[str, str]]:
+    """Options of a kernel manager whose kernel listens where no other process ever does.
+
+    The manager of a kernel on TCP looks for free ports, lets go of them, and has the kernel bind them half a
+    second later. Whatever else runs on the machine meanwhile, such as another run of these tests, may have
+    got one of them by then. Sockets in a folder of the kernel's own cannot be taken. The folder is in /tmp,
+    as a socket's path may have a hundred bytes and no more. Windows has no such sockets.
+    """
+    if sys.platform == "win32":
+        yield {}
+        return
+    with TemporaryDirectory(prefix="wslab-", dir="/tmp") as folder:
+        yield {"transport": "ipc", "ip": f"{folder}/kernel"}
+
+
 def kernel_environment(folder: Path) -> dict[str, str]:
     """The environment of a kernel that imports the wslab under test and keeps its files in `folder`."""
     source = str(Path(wslab.__file__).resolve().parent.parent)
@@ -166,6 +194,7 @@ class Kernel:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    _resources: ExitStack = field(init=False, default_factory=ExitStack)
     _manager: KernelManager = field(init=False)
     _client: BlockingKernelClient | None = field(init=False, default=None)
     _executions: dict[str, Execution] = field(init=False, default_factory=dict)
@@ -186,9 +215,11 @@ class Kernel:
 
     def start(self) -> None:
         """Start the process and wait until it answers."""
+        for option, value in self._resources.enter_context(kernel_transport()).items():
+            setattr(self._manager, option, value)
         env = {**kernel_environment(self.folder), **self.env}
-        self._manager.start_kernel(env=env, cwd=str(self.folder))
         try:
+            self._manager.start_kernel(env=env, cwd=str(self.folder))
             self._connect()
         except BaseException:
             self.shutdown(now=True)
@@ -239,6 +270,7 @@ class Kernel:
         self._disconnect()
         if self._manager.has_kernel:
             self._manager.shutdown_kernel(now=now)
+        self._resources.close()
 
     def alive(self) -> bool:
         """Whether the process lives."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +99,15 @@ def test_shutdown_runs_the_exit_hooks_and_leaves_no_process(tmp_path):
 def test_the_kernel_runs_this_environment_in_a_folder_of_its_own(kernel, tmp_path):
     said = kernel.run("import os, sys, wslab; print(sys.prefix, wslab.__file__, os.getcwd(), sep='\\n')").ok()
     assert said.stdout.split() == [sys.prefix, wslab.__file__, str(tmp_path)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="libzmq has no sockets in files there")
+def test_a_kernel_listens_at_files_of_its_own_which_no_other_process_binds(tmp_path):
+    with Kernel(tmp_path) as kernel:
+        info = json.loads((tmp_path / "kernel.json").read_text())
+        numbers = [info[f"{channel}_port"] for channel in ("shell", "iopub", "stdin", "control", "hb")]
+        files = [Path(f"{info['ip']}-{number}") for number in numbers]
+        assert all(file.is_socket() for file in files)
+        kernel.restart()
+        assert all(file.is_socket() for file in files)
+    assert not files[0].parent.exists()

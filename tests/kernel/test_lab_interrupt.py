@@ -129,6 +129,7 @@ def test_the_press_is_not_lost_in_the_midst_of_a_send(kernel):
     """asyncio takes what a signal raises inside its transport for a broken socket, and goes on."""
     port = serve(kernel)
     kernel.run(SPIN).ok()
+    kernel.run("from wslab.server import interrupt\ninterrupt.HELD = 0.02").ok()  # each press waits for it
     codes = []
     for _ in range(50):  # each press comes as the last bytes leave: about one in ten hits the transport
         with echo_client(port, "/spin") as client:

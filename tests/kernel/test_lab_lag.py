@@ -74,6 +74,11 @@ def test_a_cell_that_awaits_holds_nothing(kernel):
     assert [row for row in held(kernel) if row[3] >= 0.8] == []
 
 
+def cut_after(kernel, seconds):
+    """Have a client that waits for its own server cut off sooner than after the lab's 5 seconds."""
+    kernel.run(f"from wslab.server import deadlock\ndeadlock.FREE = {seconds}").ok()
+
+
 CLIENTS = {
     "urllib": "import urllib.request\nurllib.request.urlopen(f'http://127.0.0.1:{lab.port}/')",
     "socket": (
@@ -88,9 +93,11 @@ CLIENTS = {
 }
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_a_cell_that_waits_for_its_own_server_is_told_what_to_write_and_is_freed(kernel, client):
+@pytest.mark.parametrize(("client", "seconds"), [("urllib", 5), ("socket", 2), ("websockets", 2)])
+def test_a_cell_that_waits_for_its_own_server_is_told_what_to_write_and_is_freed(kernel, client, seconds):
     port = serve(kernel)
+    if seconds != 5:
+        cut_after(kernel, seconds)
     cell = kernel.send(CLIENTS[client])
     kernel.wait_for(lambda: "neither can go on" in cell.stderr, 20, lambda: f"the advice in the {cell!r}")
     assert not cell.done  # told while it hangs, not afterwards
@@ -98,6 +105,7 @@ def test_a_cell_that_waits_for_its_own_server_is_told_what_to_write_and_is_freed
     assert "await asyncio.to_thread(" in cell.stderr
     assert "lab.connect(" in cell.stderr
     assert 'loop="thread"' in cell.stderr
+    assert f"After {seconds} seconds its connection is cut" in cell.stderr
     told = kernel.run("[e.text for e in lab.log if getattr(e, 'level', '') == 'error']").text
     assert told.count("neither can go on") == 1
     with echo_client(port) as other:
@@ -127,6 +135,7 @@ def test_an_endpoint_that_waits_for_its_own_server_is_freed_in_the_labs_own_thre
 
 def test_the_advice_repeats_the_call_that_was_meant(kernel):
     serve(kernel)
+    cut_after(kernel, 2)
     kernel.run("from urllib.request import urlopen\nurl = f'http://127.0.0.1:{lab.port}/'").ok()
     cell = kernel.send("answer = urlopen(url, timeout=60).read()")
     assert cell.result(30).error is not None
@@ -146,12 +155,13 @@ def test_the_other_ways_do_not_wait_for_themselves(kernel):
 
 def test_a_cell_that_sleeps_beside_an_open_client_is_left_alone(kernel):
     serve(kernel)
+    cut_after(kernel, 2)
     connected = (
         "from websockets.sync.client import connect\nimport time\n"
         "client = await asyncio.to_thread(connect, f'ws://127.0.0.1:{lab.port}/echo', proxy=None)"
     )
     kernel.run(connected).ok()
-    slept = kernel.run("time.sleep(6)").ok()
+    slept = kernel.run("time.sleep(4)").ok()
     assert slept.stderr == ""
     kernel.run("await asyncio.to_thread(client.send, 'alive')").ok()
     assert kernel.run("await asyncio.to_thread(client.recv)").text == "'first alive'"

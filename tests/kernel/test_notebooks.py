@@ -9,31 +9,32 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from tests.kernel.harness import kernel_environment, own_kernel_spec
+from tests.kernel.harness import kernel_environment, kernel_transport, own_kernel_spec
 
 pytestmark = pytest.mark.kernel
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-class OwnKernelManager(AsyncKernelManager):
-    """Starts this very interpreter."""
-
-    def __init__(self, **options):
-        super().__init__(**options, kernel_spec_manager=own_kernel_spec())
-
-
 def run_notebook(name, folder):
     """Execute a notebook in `folder`; its code cells' text outputs, joined per cell."""
     notebook = nbformat.read(NOTEBOOKS / name, 4)
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        kernel_manager_class=OwnKernelManager,
-        timeout=60,
-        resources={"metadata": {"path": str(folder)}},
-    )
-    client.execute(env=kernel_environment(folder))
+    with kernel_transport() as transport:
+
+        class OwnKernelManager(AsyncKernelManager):
+            """Starts this very interpreter."""
+
+            def __init__(self, **options):
+                super().__init__(**options, **transport, kernel_spec_manager=own_kernel_spec())
+
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            kernel_manager_class=OwnKernelManager,
+            timeout=60,
+            resources={"metadata": {"path": str(folder)}},
+        )
+        client.execute(env=kernel_environment(folder))
     return [
         "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
         for cell in notebook.cells

@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from wslab.server.cells import Cells, cell_name
+from wslab.server.cells import Cells, cell_name, find_shell
 
 
 class Shell:
@@ -93,3 +93,9 @@ def test_telling_prints_into_the_cell_that_runs_or_else_the_labs_own(shell, caps
     shell.trigger("post_run_cell", None)
     cells.tell("later")
     assert [(who, text) for who, text in heard if text.strip()] == [("running", "now"), ("own", "later")]
+
+
+def test_a_module_that_is_still_being_imported_is_no_shell(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))  # as another thread sees it
+    assert find_shell() is None
+    assert cell_name(find_shell.__code__) == ""

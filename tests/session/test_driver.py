@@ -267,7 +267,7 @@ async def test_the_last_frames_are_on_the_record_in_their_order():
     (connection,) = observer.connections
     assert isinstance(connection, Connection)
     assert (connection.state, connection.close.code, connection.close.by) == ("closed", 1000, "server")
-    kept = [parse_frame(record[5]).name for record in observer.recorder.records(0, 100)]
+    kept = [parse_frame(record.raw).name for record in observer.recorder.records(0, 100)]
     assert kept == ["TEXT", "TEXT", "CLOSE", "CLOSE"]
     assert b"101 Switching Protocols" in connection.response
 

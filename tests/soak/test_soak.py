@@ -146,7 +146,7 @@ def check_empty(lab, venue):
         assert (dict(manager.rooms), manager._rooms_of, manager._outboxes) == ({}, {}, {})
     assert venue.feed.subscribers == 0
     kept = lab.recorder.records(lab.recorder.begin, lab.recorder.end)
-    assert lab.recorder.held == sum(len(record[5]) for record in kept) <= BUDGET
+    assert lab.recorder.held == sum(len(record.raw) for record in kept) <= BUDGET
 
 
 def without_frames(record):

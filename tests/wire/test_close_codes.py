@@ -3,8 +3,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.exceptions import ProtocolError
+from websockets.frames import Close as OracleClose
 
-from wslab.wire.close_codes import CLOSE_CODES, MAX_REASON, check_close, cut_reason, name_close_code
+from wslab.wire.close_codes import (
+    CLOSE_CODES,
+    MAX_REASON,
+    check_close,
+    close_problem,
+    cut_reason,
+    name_close_code,
+)
 
 
 @pytest.mark.parametrize("length", [0, 61, 62, 123, 124, 400])
@@ -52,3 +61,23 @@ def test_a_cut_reason_fits_and_is_a_beginning(text):
 
 def test_a_reason_that_is_no_valid_unicode_is_still_sent():
     assert cut_reason("a\ud800b") == "a?b"
+
+
+CODES = st.one_of(st.integers(0, 0xFFFF), st.integers(995, 1020), st.sampled_from([2999, 3000, 4999, 5000]))
+REASONS = st.one_of(
+    st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace")), st.binary(max_size=6)
+)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=2), st.builds(lambda code, reason: code.to_bytes(2) + reason, CODES, REASONS)
+    )
+)
+def test_the_oracle_refuses_the_same_close_payloads(payload):
+    try:
+        OracleClose.parse(payload)
+    except (ProtocolError, UnicodeDecodeError):
+        assert "RFC 6455 section " in close_problem(payload)
+    else:
+        assert close_problem(payload) == ""

@@ -39,6 +39,11 @@ def add_parser(commands: Commands) -> None:
     readers = {
         "--port": (port, "N", "TCP port to bind (8000); 0 takes a free one"),
         "--capture": (on_off, "on|off", "record every byte (on)"),
+        "--lines": (
+            on_off,
+            "on|off",
+            "note which line of the application received or sent each message (on)",
+        ),
         "--ping-interval": (seconds, "S", "seconds between two pings (20), or off"),
         "--ping-timeout": (seconds, "S", "seconds until a ping must be answered (20), or off"),
     }

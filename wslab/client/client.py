@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, overload
 
@@ -19,6 +20,7 @@ from wslab.errors import ConnectionClosed, ConnectionRefused, OptionError, WaitT
 from wslab.wire.close_codes import check_close
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
@@ -41,6 +43,9 @@ BODY_SHOWN = 2000
 CLOSE_TIMEOUT = 2.0
 """Seconds to wait for the answer to our close frame; then the connection is cut."""
 
+_STAMPS = 65_536
+"""Messages that may be under way to the server before their times are noted no longer."""
+
 _NORMAL_ENDS = frozenset({1000, 1001})
 
 
@@ -50,11 +55,23 @@ class Client(ABC):
     Attributes:
         url: where it is connected to.
         subprotocol: what the server chose; "" for none.
+        key: the handshake's ``Sec-WebSocket-Key``, by which a server knows this client among others.
+        stamps: where each message's time of sending is put, in nanoseconds since the epoch, for a recorder
+            that takes them out as the messages arrive; None where nobody asks.
     """
 
-    def __init__(self, url: str, subprotocol: str) -> None:
+    def __init__(self, url: str, subprotocol: str, key: str = "") -> None:
         self.url = url
         self.subprotocol = subprotocol
+        self.key = key
+        self.stamps: deque[int] | None = None
+
+    def _stamp(self) -> None:
+        """A message is about to be sent."""
+        if self.stamps is not None:
+            self.stamps.append(time.time_ns())
+            if len(self.stamps) > _STAMPS:  # nobody reads them: those that wait stay right, no more come
+                self.stamps = None
 
     @abstractmethod
     async def send(self, message: str | bytes) -> None:
@@ -193,13 +210,17 @@ class SocketClient(Client):
     """A client over a real socket."""
 
     def __init__(self, url: str, connection: websockets.asyncio.client.ClientConnection) -> None:
-        super().__init__(url, str(connection.subprotocol or ""))
+        request = connection.request
+        key = request.headers.get("Sec-WebSocket-Key", "") if request is not None else ""
+        super().__init__(url, str(connection.subprotocol or ""), key)
         self._connection = connection
 
     async def send(self, message: str | bytes) -> None:
         """Send one message; see `Client.send`."""
         # encoded here: websockets gives up the connection over a lone surrogate
         data = message.encode() if isinstance(message, str) else message
+        if isinstance(data, bytes | bytearray | memoryview):
+            self._stamp()
         try:
             await self._connection.send(data, text=isinstance(message, str))
         except exceptions.ConnectionClosed as error:

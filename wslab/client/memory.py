@@ -85,8 +85,8 @@ class EngineClient(MemoryClient, asyncio.Protocol):
         subprotocols: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(url, "")
         self._key = base64.b64encode(secrets.token_bytes(16))
+        super().__init__(url, "", self._key.decode())
         fields = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()
         ]
@@ -122,6 +122,7 @@ class EngineClient(MemoryClient, asyncio.Protocol):
         else:
             raise TypeError(f"Expected a message as str or bytes, got {type(message).__name__}.")
         await self._check_open()
+        self._stamp()
         self._transport.write(frame)
         if not self._writable.is_set():
             await self._writable.wait()

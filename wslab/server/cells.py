@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
-__all__ = ["Cell", "Cells", "cell_name"]
+__all__ = ["Cell", "Cells", "cell_name", "find_shell"]
 
 _FIRST_LINE = 60  # characters of a cell's first line that name it
 
@@ -32,9 +32,12 @@ class Cell(NamedTuple):
 
 
 def find_shell() -> Any:
-    """The IPython shell of this process, or None; IPython is never imported for it."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython else None
+    """The IPython shell of this process, or None; IPython is never imported for it.
+
+    Another thread may ask while IPython is being imported: its module is there before its names are.
+    """
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython() if get_ipython is not None else None
 
 
 def cell_name(code: CodeType) -> str:

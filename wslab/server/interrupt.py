@@ -21,10 +21,10 @@ import _thread
 import asyncio
 import inspect
 import signal
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wslab.server.cells import find_shell
 from wslab.server.stacks import name_line
 from wslab.session import EndpointInterrupted
 from wslab.session.current import current_connection, current_journal
@@ -180,8 +180,7 @@ class InterruptGuard:
 
     def install(self) -> None:
         """Guard the kernel this runs in; harmless elsewhere and when repeated."""
-        ipython = sys.modules.get("IPython")
-        shell: Any = ipython.get_ipython() if ipython else None
+        shell = find_shell()
         in_main = threading.current_thread() is threading.main_thread()
         if self._shell is not None or not in_main or not hasattr(shell, "kernel"):
             return

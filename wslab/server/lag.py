@@ -39,6 +39,9 @@ __all__ = ["HELD", "LagMeter", "LoopLag"]
 HELD = 0.1
 """Seconds that a beat is late before the loop counts as held."""
 
+NOTABLE = 0.005
+"""Seconds that a beat is late before the record of frames says so."""
+
 _BEAT = 0.1  # seconds between two beats; at half of that the cost is twice as much
 _MINUTE = 60.0
 _SELDOM = 1.0  # seconds between two looks at a loop that stays held
@@ -125,6 +128,7 @@ class LagMeter:
         cells: the notebook's cells.
         stuck: called by the watching thread with the held thread's innermost frame, who is at work, and
             the seconds so far, at each look.
+        late: told by how many seconds a beat was late, when that is more than `NOTABLE`.
 
     Attributes:
         lag: the figures; they are kept over a stop.
@@ -135,11 +139,13 @@ class LagMeter:
         journal: Journal,
         cells: Cells,
         stuck: Callable[[FrameType, Holder, float], None] | None = None,
+        late: Callable[[float], None] | None = None,
     ) -> None:
         self.lag = LoopLag()
         self._journal = journal
         self._cells = cells
         self._stuck = stuck
+        self._late = late
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = threading.Event()
@@ -198,6 +204,8 @@ class LagMeter:
             held = self._take(late)
             late = held.seconds if held is not None else 0.0
         self.lag.add(late)
+        if self._late is not None and late > NOTABLE:
+            self._late(late)
         self._next_beat(loop, ended)
         if held is not None:
             self.lag.held += 1

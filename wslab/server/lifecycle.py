@@ -22,6 +22,7 @@ from wslab.errors import NotRunningError, WSLabError
 from wslab.events import LabStarted, LabStopped, Notice
 from wslab.journal import Journal
 from wslab.server.addresses import direct_url
+from wslab.server.cells import cell_name
 from wslab.server.embed import EmbeddedServer, bind
 from wslab.server.host import Host
 from wslab.server.interrupt import InterruptGuard
@@ -31,6 +32,7 @@ from wslab.server.policy import Policy
 from wslab.server.stacks import find_holder
 from wslab.server.threads import Ferry, LoopThread, check_not_here, ended, ended_here, run_in
 from wslab.wire import ConnectionTable, Recorder
+from wslab.wire.sites import Sites
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -68,11 +70,12 @@ class Lifecycle:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.journal = Journal()
-        self.recorder = Recorder()
+        looks_for_lines = options.capture and options.lines
+        self.recorder = Recorder(sites=Sites(cell_name) if looks_for_lines else None)
         self.recorder.enabled = options.capture
         self.connections = ConnectionTable(self.recorder)
         self.policy = Policy(options.auth, options.token, public=options.public)
-        self.manners = Manners(self.journal)
+        self.manners = Manners(self.journal, self.recorder.note_lag)
         self.server: EmbeddedServer | None = None
         self.app_host: Host | None = None
         self.app: ASGIApp | None = None

@@ -11,6 +11,7 @@ from wslab.server.prints import Prints
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from wslab.journal import Journal
     from wslab.server.lag import LoopLag
@@ -23,6 +24,7 @@ class Manners:
 
     Args:
         journal: the lab's.
+        late: told, on the loop, by how many seconds that was late, whenever it is worth noting.
 
     Attributes:
         cells: the notebook's cells; the lab's own one is `cells.own`.
@@ -33,12 +35,12 @@ class Manners:
         <LoopLag: not measured yet>
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, late: Callable[[float], None] | None = None) -> None:
         self.cells = Cells()
         self._address = ("", 0)
         self._prints = Prints(journal, self.cells)
         guard = DeadlockGuard(journal, self.cells, lambda: self._address)
-        self._meter = LagMeter(journal, self.cells, guard.look)
+        self._meter = LagMeter(journal, self.cells, guard.look, late)
 
     @property
     def lag(self) -> LoopLag:

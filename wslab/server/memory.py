@@ -73,7 +73,7 @@ class CarriedClient(MemoryClient):
     """
 
     def __init__(self, client: MemoryClient, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(client.url, client.subprotocol)
+        super().__init__(client.url, client.subprotocol, client.key)
         self._client = client
         self._loop = loop
         self._turn = asyncio.Lock()
@@ -87,6 +87,8 @@ class CarriedClient(MemoryClient):
 
     async def send(self, message: str | bytes) -> None:
         """Send one message; see `Client.send`."""
+        if isinstance(message, str | bytes | bytearray | memoryview):
+            self._stamp()
         await self._there(lambda: self._client.send(message))
 
     async def _next(self) -> str | bytes:

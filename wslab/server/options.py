@@ -42,6 +42,7 @@ class Options:
             ``"off"``. Kept as a `Limits`.
         deflate: permessage-deflate (RFC 7692): True, False, or its `DeflateOptions`.
         capture: record every byte of every connection.
+        lines: note which line of the application received or sent each message.
         loop: where the server runs; see `Loop`.
         ping_interval: seconds between two pings; None sends none.
         ping_timeout: seconds until a ping must be answered, else the connection is cut (1006); None
@@ -65,6 +66,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     deflate: bool | DeflateOptions = False
     capture: bool = True
+    lines: bool = True
     loop: Loop = "kernel"
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
@@ -75,7 +77,7 @@ class Options:
         _expect("token", self.token, type(self.token) is str, "text")
         is_port = type(self.port) is int and 0 <= self.port <= _LAST_PORT
         _expect("port", self.port, is_port, f"a TCP port from 0 to {_LAST_PORT}")
-        for name in ("public", "capture", "reload"):
+        for name in ("public", "capture", "lines", "reload"):
             _expect(name, getattr(self, name), type(getattr(self, name)) is bool, "True or False")
         for name in ("ping_interval", "ping_timeout"):
             _expect(name, getattr(self, name), _is_seconds(getattr(self, name)), "seconds above 0, or None")

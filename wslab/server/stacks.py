@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sysconfig
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import wslab
 from wslab.journal import lab_extension
 from wslab.server.cells import cell_name
 from wslab.session.current import current_connection
 from wslab.session.session import run_endpoint
+from wslab.wire.sites import own_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,20 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Holder", "find_holder", "in_library", "name_line", "walk"]
 
-_LIBRARIES = (
-    *{
-        os.path.realpath(sysconfig.get_paths()[name]) + os.sep
-        for name in ("stdlib", "platstdlib", "purelib", "platlib")
-    },
-    str(Path(wslab.__file__).resolve().parent) + os.sep,
-    "<frozen",
-)
-
-
 _MODULES = ("<module>", "<cell line")  # the latter in IPython 8
-
-_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
-"""Folders of installed packages, wherever they are: a user's own, a system's, another environment's."""
 
 
 class Holder(NamedTuple):
@@ -61,12 +45,7 @@ def walk(frame: FrameType | None) -> Iterator[FrameType]:
 
 def in_library(frame: FrameType) -> bool:
     """Whether the frame's code is Python's, an installed package's or wslab's, and not the user's own."""
-    name = frame.f_code.co_filename
-    if cell_name(frame.f_code):
-        return False
-    if any(folder in name for folder in _INSTALLED):
-        return True
-    return name.startswith(_LIBRARIES) or os.path.realpath(name).startswith(_LIBRARIES)
+    return not cell_name(frame.f_code) and not own_file(frame.f_code.co_filename)
 
 
 def name_line(frame: FrameType) -> str:

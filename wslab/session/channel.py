@@ -154,20 +154,35 @@ class ServerChannel(Channel):
             if close is not None and not close.by:
                 # Servers report 1005 for a connection that was cut, which would mean a close frame.
                 return {**message, "code": 1006, "reason": ""}
+        elif self.connection is not None and message["type"] == "websocket.receive":
+            self.connection.received.note_read()
         return message
 
     async def send(self, message: Message) -> None:
         """The application's `send`."""
         if self.closed_from_outside:
             raise ConnectionResetError("The connection was closed from the lab.")
-        if message["type"] == "websocket.send":
-            pass  # first, since it is by far the most frequent
-        elif not self.accepted:
+        if message["type"] == "websocket.send":  # first, since it is by far the most frequent
+            await self._send_message(message)
+            return
+        if not self.accepted:
             self.note_answer(message)
         elif message["type"] == "websocket.close":
             self.closing = True
             message = {**message, "reason": cut_reason(message.get("reason") or "")}
         await self._pass_on(message)
+
+    async def _send_message(self, message: Message) -> None:
+        if self.connection is None:
+            await self._pass_on(message)
+            return
+        sent = self.connection.sent
+        # The server writes within this call, which is where the record takes the line from.
+        sent.site = sent.spot()
+        try:
+            await self._pass_on(message)
+        finally:
+            sent.site = 0
 
     async def send_close(self, code: int, reason: str) -> None:
         """Send a close frame, whoever wants it."""

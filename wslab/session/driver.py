@@ -71,15 +71,15 @@ class Driver(Opening, asyncio.Protocol):
         if self._next is not None:
             # The application has the next message already, and will probably answer in this very turn of the
             # loop: what it sends leaves in one write.
-            self.write_frame(frame)
-            return
-        if self._pending is not None:
+            self._put(frame)
+        elif self._pending is not None:
             self._pending.append(frame)
             self.flush()
-            return
-        self._transport.write(frame)
-        if self._sent is not None:
-            self._sent.whole(frame)
+        else:
+            self._transport.write(frame)
+        sent = self._sent
+        if sent is not None:
+            sent.whole(frame, sent.spot())
 
     def _send_other(self, message: Message) -> None:
         kind = message["type"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import Message
 
     from wslab.session.settings import DriverSettings
+    from wslab.wire.connection import Flow
 
 __all__ = ["Inbox"]
 
@@ -27,11 +28,12 @@ class Inbox(Outbox):
     One message, and a queue that exists only while there are more: most connections have none.
     """
 
-    __slots__ = ("_backlog", "_next", "_paused", "_told", "_waiter", "_waiting_bytes")
+    __slots__ = ("_backlog", "_next", "_paused", "_received", "_told", "_waiter", "_waiting_bytes")
 
     def __init__(self, settings: DriverSettings, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(settings, loop)
         self._next: Message | None = {"type": "websocket.connect"}
+        self._received: Flow | None = None  # the record of what comes in, once that is frames
         self._backlog: deque[Message] | None = None
         self._waiting_bytes = 0
         self._waiter: Arrival | None = None
@@ -56,6 +58,9 @@ class Inbox(Outbox):
         if message["type"] == "websocket.disconnect":
             self.gone = True
             return dict(message)
+        received = self._received
+        if received is not None and message["type"] == "websocket.receive":
+            received.note_read()
         backlog = self._backlog
         if backlog is None:
             self._next = None

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from starlette.types import Message
 
     from wslab.session.settings import DriverSettings, Limiter
-    from wslab.wire.connection import Flow
     from wslab.wire.opening import UpgradeRequest
 
 __all__ = ["Opening"]
@@ -30,13 +29,12 @@ _CONNECTING, _OPEN, _CLOSING = State.CONNECTING, State.OPEN, State.CLOSING
 class Opening(Pings):
     """A connection from its upgrade request to the answer."""
 
-    __slots__ = ("_begun", "_denial", "_early", "_limiter", "_received", "_unpaused", "request")
+    __slots__ = ("_begun", "_denial", "_early", "_limiter", "_unpaused", "request")
 
     def __init__(self, settings: DriverSettings, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(settings, loop)
         self.request: UpgradeRequest | None = None
         self._begun = False  # the upgrade request has come
-        self._received: Flow | None = None
         self._early = b""  # frames that came before the application accepted
         self._unpaused = True
         self._denial: tuple[int, list[tuple[bytes, bytes]], bytes] | None = None

@@ -71,6 +71,13 @@ class Outbox(Channel):
         """Take a frame that is encoded already; see `wslab.journal.FrameSink`."""
         if self._full or self.state != _OPEN:
             return False
+        if self._sent is not None:
+            self._sent.share(frame)
+        self._put(frame)
+        return True
+
+    def _put(self, frame: bytes) -> None:
+        """Write `frame`, which is recorded already, at the end of this turn."""
         if self._pending is None:
             self._pending = []
             self.settings.flush_soon(self)
@@ -78,21 +85,16 @@ class Outbox(Channel):
         self._pending_bytes += len(frame)
         if self._pending_bytes >= _FLUSH_BYTES:
             self.flush()
-        return True
 
     def flush(self) -> None:
-        """Write the shared frames that wait for the end of this turn."""
+        """Write the frames that wait for the end of this turn."""
         frames = self._pending
         if frames is None:
             return
         self._pending = None
         self._pending_bytes = 0
-        if self.state != _OPEN:
-            return
-        self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
-        if self._sent is not None:
-            for frame in frames:
-                self._sent.whole(frame)
+        if self.state == _OPEN:
+            self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     async def drained(self) -> None:
         """Wait until `write_frame` takes frames again; see `wslab.journal.FrameSink`."""

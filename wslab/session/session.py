@@ -28,6 +28,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected
 from wslab.events import EndpointFailed, Notice
 from wslab.journal import Journal, LabExtension
 from wslab.session.current import work_for
+from wslab.wire.sites import begins_application
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -147,3 +148,6 @@ def _own_frames(trace: TracebackType | None) -> TracebackType | None:
 async def run_endpoint(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
     """Call the application. The interrupt looks for this function's frame on the stack."""
     await app(scope, receive, send)
+
+
+begins_application(run_endpoint.__code__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOSE_CODES", "MAX_REASON", "check_close", "cut_reason", "name_close_code"]
+__all__ = ["CLOSE_CODES", "MAX_REASON", "check_close", "close_problem", "cut_reason", "name_close_code"]
 
 CLOSE_CODES = {
     1000: "normal closure",
@@ -27,6 +27,7 @@ MAX_REASON = 123
 """Bytes of UTF-8 that fit beside the code: a control frame carries 125 (section 5.5)."""
 
 _SENDABLE = frozenset({1000, 1001, 1003, *range(1007, 1015)})
+_RECEIVABLE = _SENDABLE | {1002}
 _PRIVATE = range(3000, 5000)
 
 
@@ -75,4 +76,30 @@ def check_close(code: object, reason: object) -> str:
         return "Expected the reason as text that UTF-8 can carry, got a lone surrogate."
     if length > MAX_REASON:
         return f"Expected a reason of at most {MAX_REASON} bytes of UTF-8, got {length}."
+    return ""
+
+
+def close_problem(payload: bytes) -> str:
+    """What is wrong with a close frame's payload as it was received (section 5.5.1); "" for a good one.
+
+    Args:
+        payload: unmasked, and whole.
+
+    Example:
+        >>> close_problem(b""), close_problem(bytes([0x03, 0xE8]) + b"bye")
+        ('', '')
+        >>> close_problem(bytes([0x03, 0xEE]))
+        '1006 is no close code that may be sent (RFC 6455 section 7.4).'
+    """
+    if not payload:
+        return ""
+    if len(payload) == 1:
+        return "A close frame carries no byte, or a code of two (RFC 6455 section 5.5.1)."
+    code = int.from_bytes(payload[:2])
+    if code not in _RECEIVABLE and code not in _PRIVATE:
+        return f"{code} is no close code that may be sent (RFC 6455 section 7.4)."
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        return "The close reason is not UTF-8 (RFC 6455 section 5.5.1)."
     return ""

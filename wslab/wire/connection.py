@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Literal
 
 from wslab.wire.frames import Opcode, close_fields, frame_length, parse_frame
 from wslab.wire.handshake import Head, parse_head
-from wslab.wire.recorder import RECEIVED, Recorder
+from wslab.wire.recorder import NUMBER, RECEIVED, Recorder
+from wslab.wire.sites import Readers, Spotter
 from wslab.wire.ways import alterations
 
 if TYPE_CHECKING:
     from collections import deque
 
     from wslab.wire.explanation import Explanation
+    from wslab.wire.sites import Site
 
 __all__ = ["Close", "Connection", "Flow", "State"]
 
 State = Literal["connecting", "open", "closing", "closed", "refused"]
 
-_CONTROL, _FIN = 0x08, 0x80
+_CONTROL = 0x08
 _PIECES = 1024  # of one frame, until they are joined
 _SHORT_END = {n: n + 2 for n in range(126)} | {0x80 | n: n + 6 for n in range(126)}
 """A header's second byte, and where a frame with a short length ends: the most frequent chunk is one."""
@@ -51,7 +53,7 @@ class Close:
     by: str = ""
 
 
-class Flow:
+class Flow(Spotter):
     """One direction of one connection: finds frame boundaries, counts, and hands frames on.
 
     `feed` takes the stream's bytes in any chunking. The common chunk is exactly one frame and is
@@ -61,25 +63,37 @@ class Flow:
     Attributes:
         frames, messages, bytes: seen so far; a message is counted at its last fragment.
         close: the first close frame, as (code, reason, time), or None.
+        site: the number of the application's line that sends what comes next; 0 where that is not known.
+        readers: which line received each message; None where that is not noted.
+        stamps: when one of the lab's own clients has sent each message that is still to come, in
+            nanoseconds since the epoch; None for other clients.
     """
 
     __slots__ = (
         "_connection",
-        "_direction",
         "_kept",
+        "_key",
         "_missing",
+        "_name",
         "_recorder",
+        "_shared",
         "_total",
         "bytes",
         "close",
         "frames",
         "messages",
+        "readers",
+        "site",
+        "stamps",
     )
 
     def __init__(self, connection: Connection, direction: int, recorder: Recorder) -> None:
+        super().__init__(recorder.sites)
         self._connection = connection
-        self._direction = direction
+        self._key = connection.number * 2 + direction
         self._recorder = recorder
+        self._shared = -1  # the recorder's end when this connection was sent a shared frame last
+        self._name = b""  # this connection's number in the list of those that share a frame
         self._kept: list[bytes] | None = None  # the beginning of a frame that has not ended yet
         self._missing = 0  # bytes of that frame still to come, once its length is known
         self._total = 0  # its whole length, 0 while unknown
@@ -87,6 +101,18 @@ class Flow:
         self.messages = 0
         self.bytes = 0
         self.close: tuple[int, str, float] | None = None
+        self.site = 0
+        self.readers: Readers | None = None
+        self.stamps: deque[int] | None = None
+
+    def note_read(self) -> None:
+        """The application gets the next message, and has called this, by whatever detour."""
+        if self._sites is None:
+            return
+        readers = self.readers
+        if readers is None:
+            readers = self.readers = Readers()
+        readers.note(self.spot())
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
@@ -111,19 +137,45 @@ class Flow:
             self.whole(data if total == size else data[position:end])
             position = end
 
-    def whole(self, frame: bytes) -> None:
-        """Take one frame that is known to be whole, as `wslab.wire.engine` makes them."""
+    def whole(self, frame: bytes, site: int = 0) -> None:
+        """Take one frame that is known to be whole, as `wslab.wire.engine` makes them.
+
+        Args:
+            frame: its bytes.
+            site: the number of the line that sent it; `Flow.site` where it is 0.
+        """
         size = len(frame)
         recorder = self._recorder
         first = frame[0]
         if first & _CONTROL or size > recorder.snaplen:
-            self._frame(frame[: recorder.snaplen], size)
+            self._frame(frame[: recorder.snaplen], size, site)
             return
         self.frames += 1
         self.bytes += size
         self.messages += first >> 7
-        if recorder.enabled:
-            recorder.append(self._connection, self._direction, size, frame)
+        sent = self.stamps.popleft() if self.stamps and first >> 7 else 0
+        recorder.append(self._key, size, frame, site or self.site, sent)
+
+    def share(self, frame: bytes) -> None:
+        """Take a whole message's frame that other connections may be sent as well, as this very object."""
+        recorder = self._recorder
+        end = recorder.end
+        if self._shared == end:  # this connection has the newest one already
+            shares = False
+        elif recorder.shared is frame and recorder.shared_end == end:
+            self._name = name = self._name or (self._key >> 1).to_bytes(NUMBER)
+            recorder.members += name
+            shares = True
+        else:
+            shares = recorder.share(self._key >> 1, frame)
+        if shares:
+            self._shared = end
+            self.frames += 1
+            self.bytes += len(frame)
+            self.messages += 1
+        else:
+            self.whole(frame, self.spot())
+            self._shared = recorder.end
 
     def _begin(self, data: bytes, position: int, total: int) -> None:
         """Keep the start of a frame that this chunk does not end; its length may not be known yet."""
@@ -161,19 +213,21 @@ class Flow:
             arrived = self._total - self._missing if self._total else len(kept)
             self._reset()
             self.bytes += arrived
-            self._recorder.append(self._connection, self._direction, arrived, kept)
+            self._recorder.append(self._key, arrived, kept)
 
-    def _frame(self, raw: bytes, wire_length: int) -> None:
+    def _frame(self, raw: bytes, wire_length: int, site: int = 0) -> None:
         self.frames += 1
         self.bytes += wire_length
         first = raw[0]
         if first & _CONTROL:
             if first & 0x0F == Opcode.CLOSE and self.close is None:
                 self.close = (*_close_of(raw), time.time())
-                self._connection.note_close(self._direction)
-        elif first & _FIN:
-            self.messages += 1
-        self._recorder.append(self._connection, self._direction, wire_length, raw)
+                self._connection.note_close(self._key & 1)
+            sent = 0
+        else:
+            self.messages += first >> 7
+            sent = self.stamps.popleft() if self.stamps and first >> 7 else 0
+        self._recorder.append(self._key, wire_length, raw, site or self.site, sent)
 
 
 def _close_of(raw: bytes) -> tuple[int, str]:
@@ -276,6 +330,11 @@ class Connection:
             assert first is not None
             return Close(first[0], first[1], self.first_closer)
         return Close(1006) if self.state == "closed" else None
+
+    def reader(self, message: int) -> Site | None:
+        """The application's line that received a message, counted from 0; None where that is not known."""
+        readers, sites = self.received.readers, self._recorder.sites
+        return sites[readers.of(message)] if readers is not None and sites is not None else None
 
     def note_response(self, head: bytes, status: int) -> None:
         """The server's answer to the handshake is complete."""

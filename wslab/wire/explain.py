@@ -261,6 +261,7 @@ def explain_message(message: Message) -> Explanation:
         context = "inflated by itself" if alone else "may refer to earlier messages of its direction"
         said = f"{carried} bytes inflate to {len(message.content)}; {context}."
         fields.append(Field("compression", None, "permessage-deflate", said, "RFC 7692 section 7.2.2"))
+    fields += _in_the_application(message)
     if message.problem:
         fields.append(Field("problem", None, "", message.problem))
     side = "client to server" if message.direction == "in" else "server to client"
@@ -268,9 +269,29 @@ def explain_message(message: Message) -> Explanation:
         explain_frame(frame.frame, frame.direction) for frame in message.frames[:_SHOWN] if frame.frame
     ]
     more = f", the first {_SHOWN} of {count} frames shown" if count > _SHOWN else ""
-    return Explanation(
-        f"{message.name} message, {side}, {message.connection.id}{more}", tuple(fields), tuple(children)
-    )
+    others = len(message.connections) - 1
+    whose = f"{message.connection.id} and {others} more" if others else message.connection.id
+    return Explanation(f"{message.name} message, {side}, {whose}{more}", tuple(fields), tuple(children))
+
+
+def _in_the_application(message: Message) -> list[Field]:
+    """What became of a message in the server's process, as far as that is known."""
+    kind = message.event["type"]
+    fields = [Field("event", None, kind, "What the application gets or gives.", "ASGI WebSocket 2.4")]
+    if message.site is not None:
+        did = "received" if message.direction == "in" else "sent"
+        fields.append(Field("line", None, str(message.site), f"The application's line that {did} it."))
+    if message.sent_at is not None:
+        said = "From the client's call to the moment the server's loop read it."
+        fields.append(Field("under way", None, _milliseconds(message.at - message.sent_at), said))
+    if message.lag:
+        said = "How late the loop was then: something held it."
+        fields.append(Field("loop lag", None, _milliseconds(message.lag), said))
+    return fields
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms"
 
 
 def explain_connection(connection: Connection, frames: Iterable[RecordedFrame] = ()) -> Explanation:
@@ -297,7 +318,7 @@ def explain_connection(connection: Connection, frames: Iterable[RecordedFrame] =
     if connection.rtt is not None:
         said = "From the server's last ping to its pong."
         fields.append(
-            Field("round trip", None, f"{connection.rtt * 1e3:.1f} ms", said, "RFC 6455 section 5.5.3")
+            Field("round trip", None, _milliseconds(connection.rtt), said, "RFC 6455 section 5.5.3")
         )
     for recorded in frames:
         if recorded.connection is connection and recorded.frame:

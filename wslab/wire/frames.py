@@ -17,7 +17,6 @@ not an exception here: the frame says in `problem` what is wrong, and cites the 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
@@ -44,6 +43,8 @@ LengthForm = Literal[7, 16, 64]
 _SHORT, _LENGTH16, _LENGTH64 = 125, 126, 127
 _FORMS = {7: (0, 0, _SHORT), 16: (_LENGTH16, 2, 0xFFFF), 64: (_LENGTH64, 8, 2**63 - 1)}
 _FIN, _RSV1, _RSV2, _RSV3, _MASK = 0x80, 0x40, 0x20, 0x10, 0x80
+_PLAIN = frozenset({0x00, 0x01, 0x02, 0x40, 0x41, 0x42, 0x80, 0x81, 0x82, 0xC1, 0xC2, 0x88, 0x89, 0x8A})
+"""First bytes that break no rule by themselves; nearly all frames have one of these, and a short length."""
 
 
 class Opcode(IntEnum):
@@ -172,34 +173,80 @@ def _encode_form(first: int, length: int, form: int, *, masked: bool) -> bytes:
     return bytes((first, (_MASK if masked else 0) | (marker or length))) + length.to_bytes(8)[8 - size :]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Every field of one frame.
+    """Every field of one frame, read from its bytes when it is asked for.
 
     Attributes:
-        fin, rsv1, rsv2, rsv3: the flag bits.
-        opcode: 0–15; `name` has it as text.
-        mask_key: four bytes, or None for an unmasked frame.
+        raw: the bytes as they were on the wire, as far as they were kept.
+        wire_length: how many there were on the wire; more than there are in `raw` where the frame was cut.
         length: bytes of payload that the header announces.
         header_length: bytes before the payload, 2–14.
-        payload: unmasked; shorter than `length` where the frame was cut or never ended.
-        raw: the bytes as they were on the wire, as far as they were kept.
-        cut: the payload was longer than what is kept.
-        problem: what is wrong with the frame, with the RFC section; "" for a good one.
     """
 
-    fin: bool
-    rsv1: bool
-    rsv2: bool
-    rsv3: bool
-    opcode: int
-    mask_key: bytes | None
-    length: int
-    header_length: int
-    payload: bytes
-    raw: bytes
-    cut: bool = False
-    problem: str = ""
+    __slots__ = ("_payload", "header_length", "length", "raw", "wire_length")
+
+    def __init__(self, raw: bytes, wire_length: int, header_length: int, length: int) -> None:
+        self.raw = raw
+        self.wire_length = wire_length
+        self.header_length = header_length
+        self.length = length
+        self._payload: bytes | None = None
+
+    @property
+    def fin(self) -> bool:
+        """Whether this is the last fragment of its message (section 5.4)."""
+        return self.raw[0] >= _FIN
+
+    @property
+    def rsv1(self) -> bool:
+        """The first reserved bit: compressed, where that was agreed on (RFC 7692 section 6)."""
+        return bool(self.raw[0] & _RSV1)
+
+    @property
+    def rsv2(self) -> bool:
+        """The second reserved bit."""
+        return bool(self.raw[0] & _RSV2)
+
+    @property
+    def rsv3(self) -> bool:
+        """The third reserved bit."""
+        return bool(self.raw[0] & _RSV3)
+
+    @property
+    def opcode(self) -> int:
+        """0–15; `name` has it as text."""
+        return self.raw[0] & 0xF
+
+    @property
+    def mask_key(self) -> bytes | None:
+        """Four bytes, or None for an unmasked frame."""
+        header = self.header_length
+        return self.raw[header - 4 : header] if self.raw[1] & _MASK else None
+
+    @property
+    def payload(self) -> bytes:
+        """The payload, unmasked; shorter than `length` where the frame was cut or never ended."""
+        payload = self._payload
+        if payload is None:
+            payload, key = self.raw[self.header_length :], self.mask_key
+            self._payload = payload = apply_mask(payload, key) if key else payload
+        return payload
+
+    @property
+    def cut(self) -> bool:
+        """Whether the payload was longer than what is kept."""
+        total = self.header_length + self.length
+        return len(self.raw) < total <= self.wire_length
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the frame, with the RFC section; "" for a good one."""
+        raw, length = self.raw, self.length
+        first = raw[0]
+        if first in _PLAIN and raw[1] & 0x7F == length <= _SHORT:
+            total = self.header_length + length
+            return "" if self.wire_length >= total else _unfinished(self.wire_length, total)
+        return _problem(first, raw[1] & 0x7F, length, self.wire_length, self.header_length + length)
 
     @property
     def name(self) -> str:
@@ -209,7 +256,7 @@ class Frame:
     @property
     def control(self) -> bool:
         """Whether this is a control frame: close, ping, pong (section 5.5)."""
-        return bool(self.opcode & 0x8)
+        return bool(self.raw[0] & 0x8)
 
     @property
     def text(self) -> str:
@@ -218,6 +265,20 @@ class Frame:
             code, reason = close_fields(self.payload)
             return f"{code} {reason}".rstrip() if self.payload else ""
         return self.payload.decode("utf-8", "replace")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Frame):
+            return NotImplemented
+        return (self.raw, self.wire_length) == (other.raw, other.wire_length)
+
+    def __hash__(self) -> int:
+        return hash((self.raw, self.wire_length))
+
+    def __repr__(self) -> str:
+        key = self.mask_key
+        masked = f" masked with {key.hex()}" if key else ""
+        problem = f" ✗ {self.problem}" if self.problem else ""
+        return f"<Frame {self.name} {self.length} bytes{masked}{problem}>"
 
 
 def close_fields(payload: bytes) -> tuple[int, str]:
@@ -247,34 +308,21 @@ def parse_frame(raw: bytes, wire_length: int | None = None) -> Frame | None:
         >>> frame.name, frame.payload, frame.mask_key.hex()
         ('TEXT', b'Hello', '37fa213d')
     """
-    total = frame_length(raw)
-    if not total:
+    size = len(raw)
+    if size < 2:  # noqa: PLR2004 - the two bytes every header has
         return None
-    first, second = raw[0], raw[1]
-    length7 = second & 0x7F
-    extended = {_LENGTH16: 2, _LENGTH64: 8}.get(length7, 0)
-    masked = bool(second & _MASK)
-    header = 2 + extended + (4 if masked else 0)
-    if len(raw) < header:
+    second = raw[1]
+    length = second & 0x7F
+    header = 6 if second & _MASK else 2
+    if length >= _LENGTH16:
+        extended = 2 if length == _LENGTH16 else 8
+        header += extended
+        length = int.from_bytes(raw[2 : 2 + extended])
+    if size < header:
         return None
-    length = total - header
-    key = raw[header - 4 : header] if masked else None
-    body = raw[header:total]
-    arrived = len(raw) if wire_length is None else wire_length
-    return Frame(
-        fin=bool(first & _FIN),
-        rsv1=bool(first & _RSV1),
-        rsv2=bool(first & _RSV2),
-        rsv3=bool(first & _RSV3),
-        opcode=first & 0xF,
-        mask_key=key,
-        length=length,
-        header_length=header,
-        payload=apply_mask(body, key) if key else body,
-        raw=raw[:total],
-        cut=len(body) < length and arrived >= total,
-        problem=_problem(first, length7, length, arrived, total),
-    )
+    total = header + length
+    arrived = size if wire_length is None else wire_length
+    return Frame(raw if size <= total else raw[:total], arrived, header, length)
 
 
 def _problem(  # noqa: PLR0911 - one rule of the RFC a line
@@ -293,6 +341,8 @@ def _problem(  # noqa: PLR0911 - one rule of the RFC a line
         return "The highest bit of a 64-bit length must be 0 (RFC 6455 section 5.2)."
     if (length7 == _LENGTH16 and length <= _SHORT) or (length7 == _LENGTH64 and length <= 0xFFFF):  # noqa: PLR2004
         return f"The length {length} is not in its shortest form (RFC 6455 section 5.2)."
-    if arrived < total:
-        return f"The connection ended inside this frame: {arrived} of {total} bytes came."
-    return ""
+    return _unfinished(arrived, total) if arrived < total else ""
+
+
+def _unfinished(arrived: int, total: int) -> str:
+    return f"The connection ended inside this frame: {arrived} of {total} bytes came."

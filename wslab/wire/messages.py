@@ -18,6 +18,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wslab.wire.close_codes import close_problem
 from wslab.wire.deflate import DeflateError, DeflateTooLargeError, PerMessageDeflate
 from wslab.wire.extensions import ExtensionSyntaxError, parse_extensions
 from wslab.wire.frames import Opcode, opcode_name
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from wslab.wire.connection import Connection
     from wslab.wire.explanation import Explanation
     from wslab.wire.frames import Frame
+    from wslab.wire.sites import Site
     from wslab.wire.tables import RecordedFrame
 
 __all__ = ["Message", "deflate_agreed", "frame_problem", "messages"]
@@ -51,6 +53,9 @@ class Message:
         at: seconds since the epoch, when its last frame was read or written.
         compressed: whether its first frame had RSV1 (RFC 7692 section 6).
         wire_length: bytes of all its frames on the wire, headers included.
+        site: the line of the application that sent it or received it; None where that is not known, and for
+            a message that nobody has received.
+        connections: all that it was sent to: a room's message is one for the members that get it at once.
         problem: what is wrong with it or missing, with the RFC section; "" for a good one.
     """
 
@@ -63,6 +68,29 @@ class Message:
     compressed: bool
     wire_length: int
     problem: str = ""
+    site: Site | None = None
+    connections: tuple[Connection, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.connections:
+            object.__setattr__(self, "connections", (self.connection,))
+
+    @property
+    def sent_at(self) -> float | None:
+        """When one of the lab's own clients sent it, in seconds since the epoch; None for another's."""
+        return self.frames[-1].sent_at
+
+    @property
+    def lag(self) -> float:
+        """How late the loop was when it read or wrote the last of it, in seconds."""
+        return self.frames[-1].lag
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The ASGI event that it was: ``websocket.receive`` or ``websocket.send`` (ASGI WebSocket 2.4)."""
+        kind = "websocket.receive" if self.direction == "in" else "websocket.send"
+        text = self.opcode == Opcode.TEXT
+        return {"type": kind, "text": self.text} if text else {"type": kind, "bytes": self.content}
 
     @property
     def name(self) -> str:
@@ -109,6 +137,7 @@ class _Side:
     agreed: bool
     codec: PerMessageDeflate | None
     lossy: bool  # fewer frames are given than passed
+    ordinal: int  # of the next message in this direction, counted from 0
     broken: bool = False  # inflating started over after a message that was lost
     pending: list[RecordedFrame] = field(default_factory=list)
 
@@ -141,7 +170,7 @@ def frame_problem(frame: Frame, direction: str) -> str:
     """What is wrong with `frame` by itself and by who sent it; "" for a good one.
 
     Args:
-        frame: `Frame.problem` knows all but who must mask.
+        frame: `Frame.problem` knows all but who must mask, and what a close frame may say.
         direction: "in" or "out", seen from the server.
 
     Example:
@@ -157,7 +186,8 @@ def frame_problem(frame: Frame, direction: str) -> str:
         return "The server masked this frame (RFC 6455 section 5.1)."
     if frame.control and frame.rsv1:
         return "A control frame must not be compressed: RSV1 is set (RFC 7692 section 6.1)."
-    return ""
+    whole_close = frame.opcode == Opcode.CLOSE and len(frame.payload) == frame.length
+    return close_problem(frame.payload) if whole_close else ""
 
 
 def messages(frames: Iterable[RecordedFrame], *, limit: int = MAX_INFLATED) -> list[Message]:
@@ -187,6 +217,9 @@ def messages(frames: Iterable[RecordedFrame], *, limit: int = MAX_INFLATED) -> l
         frame = recorded.frame
         if frame is None or frame.control:
             continue  # control frames may come between fragments, and belong to none (section 5.4)
+        if len(recorded.connections) > 1:
+            done.append(_shared(recorded, frame))
+            continue
         side = sides[recorded.connection, recorded.direction]
         begins = frame.opcode != Opcode.CONTINUATION
         if begins and side.pending:
@@ -203,17 +236,40 @@ def messages(frames: Iterable[RecordedFrame], *, limit: int = MAX_INFLATED) -> l
 
 
 def _sides(frames: list[RecordedFrame]) -> dict[tuple[Connection, str], _Side]:
-    counts: dict[tuple[Connection, str], int] = {}
+    counts: dict[tuple[Connection, str], list[int]] = {}
     for recorded in frames:
-        key = recorded.connection, recorded.direction
-        counts[key] = counts.get(key, 0) + 1
-    return {(connection, way): _side(connection, way, count) for (connection, way), count in counts.items()}
+        frame = recorded.frame
+        whole = frame is not None and frame.wire_length >= frame.header_length + frame.length
+        for connection in recorded.connections:
+            count = counts.setdefault((connection, recorded.direction), [0, 0])
+            count[0] += whole  # the flow counts no frame that broke off
+            count[1] += bool(whole and frame and frame.fin and not frame.control)
+    return {(connection, way): _side(connection, way, *count) for (connection, way), count in counts.items()}
 
 
-def _side(connection: Connection, direction: str, count: int) -> _Side:
+def _side(connection: Connection, direction: str, count: int, ends: int) -> _Side:
     agreed = deflate_agreed(connection)
-    passed = (connection.received if direction == "in" else connection.sent).frames
-    return _Side(connection, direction, agreed is not None, _codec(agreed, direction), passed > count)
+    flow = connection.received if direction == "in" else connection.sent
+    codec = _codec(agreed, direction)
+    return _Side(connection, direction, agreed is not None, codec, flow.frames > count, flow.messages - ends)
+
+
+def _shared(recorded: RecordedFrame, frame: Frame) -> Message:
+    """A room's message: always one whole frame, and not compressed."""
+    problem = frame_problem(frame, recorded.direction) or _utf8(frame.opcode, frame.payload)
+    return Message(
+        recorded.connection,
+        recorded.direction,
+        frame.opcode,
+        frame.payload,
+        (recorded,),
+        recorded.at,
+        compressed=False,
+        wire_length=recorded.wire_length,
+        problem=problem,
+        site=recorded.site,
+        connections=recorded.connections,
+    )
 
 
 def _codec(agreed: dict[str, str] | None, direction: str) -> PerMessageDeflate | None:
@@ -245,15 +301,19 @@ def _finish(side: _Side, done: list[Message], limit: int, problem: str) -> int:
     if compressed and whole:
         content, problem = _inflate(side, content, limit)
         inflated = 0 if problem else len(content)
-    elif side.agreed and not whole:
+    elif side.agreed and not whole and (compressed or opcode == Opcode.CONTINUATION):
         side.codec, side.broken = _codec(deflate_agreed(side.connection), side.direction), True
         if compressed:
             content, problem = b"", f"{problem} It cannot be inflated without (RFC 7692 section 7.2.2)."
     problem = problem or _rules(side, frames) or _utf8(opcode, content)
     length = sum(frame.wire_length for frame in frames)
     last = frames[-1].at
+    site, end = frames[-1].site, frames[-1].frame
+    if side.direction == "in" and end is not None and end.fin:
+        site = side.connection.reader(side.ordinal)
+        side.ordinal += 1
     message = Message(
-        side.connection, side.direction, opcode, content, frames, last, compressed, length, problem
+        side.connection, side.direction, opcode, content, frames, last, compressed, length, problem, site
     )
     done.append(message)
     return inflated

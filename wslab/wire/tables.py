@@ -5,26 +5,34 @@ from __future__ import annotations
 import html
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
 from wslab.wire.connection import Connection
 from wslab.wire.frames import Frame, parse_frame
 from wslab.wire.ladder import Ladder
+from wslab.wire.messages import frame_problem
 from wslab.wire.query import Query
+from wslab.wire.query_select import select_frames, select_messages
 from wslab.wire.recorder import RECEIVED, Record, Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from os import PathLike
+    from pathlib import Path
 
+    import pandas as pd
+
+    from wslab.events import Event
     from wslab.wire.explanation import Explanation
     from wslab.wire.messages import Message
+    from wslab.wire.replies import Replies
+    from wslab.wire.sites import Site
 
 __all__ = ["ConnectionTable", "FrameTable", "RecordedFrame", "html_table", "printable", "text_table"]
 
 _SHOWN = 20
+_SECOND = 10**9
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -117,6 +125,16 @@ class ConnectionTable(Sequence[Connection]):
         """One dictionary a row, of plain values."""
         return [row.to_dict() for row in self]
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """A pandas data frame, one row a connection (`wslab.wire.dataframes`).
+
+        Raises:
+            MissingPackageError: pandas cannot be imported.
+        """
+        from wslab.wire.dataframes import connections_dataframe
+
+        return connections_dataframe(self)
+
     def _cells(self) -> list[tuple[object, ...]]:
         cells: list[tuple[object, ...]] = []
         for row in list(self)[-_SHOWN:]:
@@ -137,33 +155,83 @@ class ConnectionTable(Sequence[Connection]):
         return html_table(self._title(), self.COLUMNS, self._cells())
 
 
-@dataclass(frozen=True, slots=True)
 class RecordedFrame:
-    """A frame, and where and when it was seen.
+    """A frame, and where and when it was seen; its fields are read when they are asked for.
 
     Attributes:
-        seq: its number in the recorder.
-        at: seconds since the epoch, when the loop read or wrote it.
-        connection: the connection it belongs to.
-        direction: "in" or "out", seen from the server.
-        wire_length: its bytes on the wire, header included.
-        frame: its fields; None where the connection ended inside the header.
+        record: the same as the recorder has it.
     """
 
-    seq: int
-    at: float
-    connection: Connection
-    direction: str
-    wire_length: int
-    frame: Frame | None
+    __slots__ = ("_frame", "record")
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self._frame: Frame | None = None
 
     @classmethod
     def from_record(cls, record: Record) -> RecordedFrame:
-        """Parse one record."""
-        seq, nanoseconds, connection, direction, wire_length, raw = record
-        side = "in" if direction == RECEIVED else "out"
-        frame = parse_frame(raw, wire_length)
-        return cls(seq, nanoseconds / 1e9, connection, side, wire_length, frame)
+        """What one record says."""
+        return cls(record)
+
+    def of(self, connection: Connection) -> RecordedFrame:
+        """The same frame as one of those that it was sent to has it."""
+        if self.record.connections == (connection,):
+            return self
+        return RecordedFrame(self.record._replace(connections=(connection,)))
+
+    @property
+    def seq(self) -> int:
+        """Its number in the recorder."""
+        return self.record.seq
+
+    @property
+    def at(self) -> float:
+        """When the loop read or wrote it, in seconds since the epoch."""
+        return self.record.at_ns / _SECOND
+
+    @property
+    def sent_at(self) -> float | None:
+        """When one of the lab's own clients sent its message, in seconds since the epoch; None for others."""
+        sent = self.record.sent_ns
+        return sent / _SECOND if sent else None
+
+    @property
+    def lag(self) -> float:
+        """How late the loop was then, in seconds; 0 where it was not, or nobody has measured it."""
+        return self.record.lag_ns / _SECOND
+
+    @property
+    def site(self) -> Site | None:
+        """The line of the application that sent it; None for what came in, and where that is not known."""
+        return self.record.site
+
+    @property
+    def connection(self) -> Connection:
+        """The connection it belongs to; the first of them where it was sent to several."""
+        return self.record.connections[0]
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All that it was sent to: a room's frame is recorded once for the members that get it at once."""
+        return self.record.connections
+
+    @property
+    def direction(self) -> str:
+        """Seen from the server: "in" or "out"."""
+        return "in" if self.record.direction == RECEIVED else "out"
+
+    @property
+    def wire_length(self) -> int:
+        """Its bytes on the wire, header included."""
+        return self.record.wire_length
+
+    @property
+    def frame(self) -> Frame | None:
+        """Its fields; None where the connection ended inside the header."""
+        frame = self._frame
+        if frame is None:
+            frame = self._frame = parse_frame(self.record.raw, self.record.wire_length)
+        return frame
 
     @property
     def name(self) -> str:
@@ -196,8 +264,17 @@ class RecordedFrame:
         shown = self.text[:60] + ("…" if len(self.text) > 60 else "")  # noqa: PLR2004 - a terminal's width
         if self.frame and self.frame.opcode == 2:  # noqa: PLR2004 - binary
             shown = self.payload[:20].hex(" ")
-        problem = f" ✗ {self.frame.problem}" if self.frame and self.frame.problem else ""
-        return (self.seq, clock, self.connection.id, arrow, self.name, length, shown + problem)
+        wrong = frame_problem(self.frame, self.direction) if self.frame else ""
+        problem = f" ✗ {wrong}" if wrong else ""
+        others = len(self.connections) - 1
+        who = f"{self.connection.id} +{others}" if others else self.connection.id
+        return (self.seq, clock, who, arrow, self.name, length, shown + problem)
+
+    def __eq__(self, other: object) -> bool:
+        return self.record == other.record if isinstance(other, RecordedFrame) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.record.seq, self.record.connections))
 
     def __repr__(self) -> str:
         seq, clock, connection, arrow, name, length, shown = self.cells()
@@ -208,12 +285,17 @@ class FrameTable(Sequence[RecordedFrame]):
     """The frames kept, oldest first, parsed as they are looked at.
 
     Indexing counts what is kept (``frames[-1]`` is the newest); `get` takes a frame's own number.
+
+    Args:
+        recorder: where they are kept.
+        events: what happened beside them, such as a `wslab.journal.Journal`.
     """
 
     COLUMNS = ("#", "time", "conn", "", "opcode", "length", "payload")
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, events: Iterable[Event] = ()) -> None:
         self.recorder = recorder
+        self._events = events
 
     def get(self, seq: int) -> RecordedFrame | None:
         """The frame numbered `seq`, or None where it is gone or not yet there."""
@@ -223,12 +305,13 @@ class FrameTable(Sequence[RecordedFrame]):
     def of(self, connection: Connection | str) -> list[RecordedFrame]:
         """The kept frames of one connection."""
         wanted = connection if isinstance(connection, str) else connection.id
-        recorder = self.recorder
-        records = recorder.records(recorder.begin, recorder.end)
-        return [RecordedFrame.from_record(record) for record in records if record[2].id == wanted]
+        return [frame.of(owner) for frame in self for owner in frame.connections if owner.id == wanted]
 
     def where(self, text: str) -> list[RecordedFrame]:
         """The kept frames that pass a filter, such as ``opcode==ping && conn==c3``.
+
+        What it asks of the content, such as ``json.type=="chat"``, is asked of the whole message that a
+        frame is part of.
 
         Args:
             text: the filter, as `wslab.wire.query` describes it.
@@ -236,26 +319,46 @@ class FrameTable(Sequence[RecordedFrame]):
         Raises:
             QueryError: it cannot be read; the message shows where.
         """
-        passes = Query(text)
-        return [frame for frame in self if passes(frame)]
+        return select_frames(self.recorder, RecordedFrame.from_record, Query(text))
 
     def sequence(self, connection: Connection | str | None = None) -> Ladder:
-        """What client and server said to each other, as a ladder in text and SVG.
+        """What clients, server and rooms said to each other, as a ladder in text and SVG.
 
         Args:
             connection: one connection or its id; all that have frames kept where it is None.
         """
-        frames = list(self) if connection is None else self.of(connection)
-        owners = {frame.connection.id: frame.connection for frame in frames}
-        if isinstance(connection, Connection):
-            owners[connection.id] = connection
-        return Ladder(owners.values(), frames)
+        told = connection.id if isinstance(connection, Connection) else connection
+        frames: list[RecordedFrame] = []
+        owners = {told: connection} if isinstance(connection, Connection) else {}
+        for frame in self:
+            own = {owner.id: owner for owner in frame.connections if told in {None, owner.id}}
+            if own:
+                frames.append(frame)  # as it was sent to all: that tells what a room has sent
+                owners.update(own)
+        return Ladder(owners.values(), frames, self._events, whole=True)
 
-    def messages(self) -> list[Message]:
-        """What the kept frames carried, put together and inflated (`wslab.wire.messages`)."""
-        from wslab.wire.messages import messages
+    def messages(self, where: str = "") -> list[Message]:
+        """What the kept frames carried, put together and inflated (`wslab.wire.messages`).
 
-        return messages(self)
+        Args:
+            where: a filter; a message passes where one of its frames does.
+
+        Raises:
+            QueryError: it cannot be read; the message shows where.
+        """
+        return select_messages(self, Query(where))
+
+    def replies(self) -> Replies:
+        """Which message answered which, with the pings and closes (`wslab.wire.replies`)."""
+        from wslab.wire.replies import replies
+
+        return replies(self)
+
+    def counterpart(self, item: Message | RecordedFrame) -> Message | RecordedFrame | None:
+        """What answered a message or a frame, or else what it answered; None where neither is known."""
+        from wslab.wire.replies import replies
+
+        return replies(self.of(item.connection)).counterpart(item)
 
     @overload
     def __getitem__(self, index: int) -> RecordedFrame: ...
@@ -290,6 +393,65 @@ class FrameTable(Sequence[RecordedFrame]):
         from wslab.wire.files import save  # it reads into this table
 
         save(self, path, connections)
+
+    def to_pytest(
+        self,
+        path: str | PathLike[str],
+        *,
+        app: str | None = None,
+        connections: Iterable[Connection | str] | None = None,
+        where: str = "",
+        volatile: Iterable[str] = (),
+        exact: Iterable[str] = (),
+        secrets: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Write a test that plays the clients' side and checks what the server says (`wslab.wire.testcode`).
+
+        Times, ids and tokens that the server makes up are recognised and matched by their kind; one that
+        comes again, or that the client sends back, is taken from the run.
+
+        Args:
+            path: where to, such as ``"test_chat.py"``; a file that is there is replaced.
+            app: the application, such as ``"chat:app"``; a fixture to be filled in where it is None.
+            connections: those to take, or their ids; all that have frames where it is None. Those refused
+                have none: ``connections=lab.connections`` has them.
+            where: a filter: connections are taken of which a frame passes.
+            volatile: more fields of JSON that are not compared but for their type, by key (``"price"``) or
+                by path (``"$.data.ts"``).
+            exact: fields in which nothing is recognised, likewise.
+            secrets: values for what was redacted, by the name of the header or query parameter.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            RecordingError: messages were cut or lost, or `path` does not end in ``.py``.
+            QueryError: the filter cannot be read.
+            OptionError: `app` or a field cannot be meant.
+            OSError: the file cannot be written.
+        """
+        from wslab.wire.testcode import save_test  # it reads this table
+
+        return save_test(
+            self,
+            path,
+            app=app,
+            connections=connections,
+            where=where,
+            volatile=volatile,
+            exact=exact,
+            secrets=secrets,
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A pandas data frame, one row a kept frame (`wslab.wire.dataframes`).
+
+        Raises:
+            MissingPackageError: pandas cannot be imported.
+        """
+        from wslab.wire.dataframes import frames_dataframe
+
+        return frames_dataframe(self.recorder)
 
     def _title(self) -> str:
         return f"{len(self)} of {self.recorder.end} frames kept" + (

@@ -15,17 +15,21 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from wslab.errors import RecordingError
 from wslab.wire.files.jsonl import decode_json
 from wslab.wire.files.recording import (
     MAX_FILE,
+    MAX_RECORDS,
     Builder,
     Recording,
     bad_value,
+    by_connection,
     connection_fields,
     field,
     frame_fields,
@@ -51,6 +55,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 2**32  # seconds since the epoch: the year 2106
 _MAX_INFLATED = 16 * 2**20  # bytes a connection's messages; those beyond are in `_wslabFrames` alone
 _UNMASKED = bytes(4)  # XOR with zeros: the payload stays readable, and the frame is one a client may send
+_MOST_VALUES = 16 * MAX_RECORDS  # of the JSON text: a frame has up to 16, and some stand for no frame
+_UP_TO_A_MARK = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"?|[^",{\[]++)*+(?:[,{\[]|\Z)', re.DOTALL)
+_NO_URI = re.compile(r"%(?![0-9A-Fa-f]{2})|[^\w%:/?@!$&'()*+,;=.~-]", re.ASCII)
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?]*)")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.~-]+)(?::\d*)?", re.ASCII)
 _LINE_ENDS = str.maketrans("\r\n\0", "   ")
 
 
@@ -66,9 +75,7 @@ def dump(records: Sequence[Record], connections: Sequence[Connection] = ()) -> I
         >>> json.loads(b"".join(dump([])))["log"]["version"]
         '1.2'
     """
-    grouped: dict[int, list[Record]] = {}
-    for record in records:
-        grouped.setdefault(record[2].number, []).append(record)
+    grouped = by_connection(records)
     creator = {"name": "wslab", "version": _version()}
     yield b'{"log": {"version": "1.2", "creator": ' + _encode(creator) + b', "pages": [], "entries": ['
     for number, connection in enumerate(owners(records, connections)):
@@ -93,10 +100,9 @@ def _version() -> str:
 def _entry(connection: Connection, records: list[Record]) -> dict[str, Any]:
     request, response = connection.request_head, connection.response_head
     method, _, rest = request.start_line.partition(" ")
-    last = records[-1][1] / 1e9 if records else connection.opened_at
+    last = records[-1].at_ns / 10**9 if records else connection.opened_at
     milliseconds = max(0.0, (connection.ended_at or last) - connection.opened_at) * 1000
-    target = request.target
-    url = target if "://" in target else f"ws://{request.get('host', 'unknown.invalid')}{target or '/'}"
+    url = _url(request)
     status_words = response.start_line.split(" ", 2)
     return {
         "startedDateTime": (_EPOCH + timedelta(seconds=min(connection.opened_at, _LATEST))).isoformat(),
@@ -133,6 +139,24 @@ def _entry(connection: Connection, records: list[Record]) -> dict[str, Any]:
 
 def _headers(head: Head) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in head.headers]
+
+
+def _url(request: Head) -> str:
+    """The URL asked for: Host and target are a client's, and what no URI may hold (RFC 3986) is encoded."""
+    target = _NO_URI.sub(lambda found: quote(found[0], safe="", encoding="latin-1"), request.target)
+    begins = _ABSOLUTE.match(target)
+    if begins and _is_host(begins[1]):
+        return target
+    host = request.get("host")
+    return f"ws://{host if _is_host(host) else 'unknown.invalid'}/{target.removeprefix('/')}"
+
+
+def _is_host(text: str) -> bool:
+    try:
+        _ = urlsplit(f"//{text}").port  # the parts that it refuses are read when they are asked for
+    except ValueError:
+        return False
+    return bool(_HOST.fullmatch(text))
 
 
 def _query(url: str) -> list[dict[str, str]]:
@@ -175,13 +199,7 @@ def parse(file: IO[bytes]) -> Recording:
             ...
         wslab.errors.RecordingError: Expected a list at $.log.entries, got None. ...
     """
-    data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        raise RecordingError(
-            f"Expected a HAR file of at most {MAX_FILE} bytes, got a larger one.",
-            remedy="Split the recording.",
-        )
-    document = decode_json(data, "$")
+    document = _document(file)
     if not isinstance(document, dict):
         raise bad_value("$", "an object", document)
     entries = field(field(document, "log", dict, "$"), "entries", list, "$.log")
@@ -206,6 +224,28 @@ def parse(file: IO[bytes]) -> Recording:
         builder.frame(frame, place)
     _read_foreign(builder, foreign)
     return builder.recording()
+
+
+def _document(file: IO[bytes]) -> Any:
+    data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise RecordingError(
+            f"Expected a HAR file of at most {MAX_FILE} bytes, got a larger one.",
+            remedy="Split the recording.",
+        )
+    if _too_many_values(data):
+        raise RecordingError(
+            f"Expected a HAR file of at most {_MOST_VALUES} values, got more.", remedy="Split the recording."
+        )
+    return decode_json(data, "$")
+
+
+def _too_many_values(data: bytes) -> bool:
+    """Whether a JSON text may take more memory than it should: a value takes some 60 bytes, be it of two."""
+    if sum(map(data.count, (b",", b"{", b"["))) <= _MOST_VALUES:
+        return False
+    marks = _UP_TO_A_MARK.finditer(data)  # a message's text may be full of them: those count that are in none
+    return next(islice(marks, _MOST_VALUES + 2, None), None) is not None
 
 
 def _read_foreign(builder: Builder, entries: list[tuple[dict[str, Any], str]]) -> None:
@@ -234,7 +274,7 @@ def _connection(builder: Builder, entry: dict[str, Any], where: str) -> Connecti
     try:
         moment = datetime.fromisoformat(started)
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        connection.opened_at = max(0.0, (aware - _EPOCH).total_seconds())
+        connection.opened_at = min(max(0.0, (aware - _EPOCH).total_seconds()), _LATEST)
     except (ValueError, OverflowError) as error:
         raise bad_value(f"{where}.startedDateTime", "a time as ISO 8601 writes it", started) from error
     url = field(request, "url", str, f"{where}.request")

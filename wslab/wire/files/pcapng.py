@@ -16,7 +16,7 @@ import heapq
 import struct
 from typing import TYPE_CHECKING
 
-from wslab.wire.files.recording import owners, to_ns
+from wslab.wire.files.recording import by_connection, owners, to_ns
 from wslab.wire.handshake import accept_key
 from wslab.wire.recorder import RECEIVED, SENT
 
@@ -60,9 +60,7 @@ def dump(records: Sequence[Record], connections: Sequence[Connection] = ()) -> I
     yield _block(_SECTION, header + _options((_USER_APPLICATION, b"wslab")))
     interface = struct.pack("<HHI", _ETHERNET, 0, 0)
     yield _block(_INTERFACE, interface + _options((_TIME_UNIT, bytes((_NANOSECONDS,)))))
-    grouped: dict[int, list[Record]] = {}
-    for record in records:
-        grouped.setdefault(record[2].number, []).append(record)
+    grouped = by_connection(records)
     streams = [
         _Stream(connection).packets(grouped.get(connection.number, []))
         for connection in owners(records, connections)
@@ -120,8 +118,9 @@ class _Stream:
         yield self._segment(RECEIVED, _ACK)
         yield from self._handshake(records)
         over = [False, False]
-        for _, nanoseconds, _, direction, wire_length, raw in records:
-            self._now = max(self._now, nanoseconds)
+        for record in records:
+            direction, wire_length, raw = record.direction, record.wire_length, record.raw
+            self._now = max(self._now, record.at_ns)
             if over[direction]:
                 continue
             comment = ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from wslab.errors import RecordingError
 from wslab.wire.connection import Connection, Flow
 from wslab.wire.recorder import RECEIVED, SENT, Record, Recorder
+from wslab.wire.sites import Readers, Site, Sites
 from wslab.wire.tables import FrameTable, RecordedFrame
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = [
     "Builder",
     "Recording",
     "bad_value",
+    "by_connection",
     "connection_fields",
     "field",
     "frame_fields",
@@ -50,9 +53,10 @@ MAX_RAW = 16 * 2**20
 
 _REMEDY = "Save the recording again, or mend the file there."
 _SECOND = 10**9
-_LATEST_NS = 2**63 - 1
+_LATEST_NS = 9_223_372_036 * _SECOND  # the last whole second of 63 bits: nothing before rounds past it
 _MOST = 2**63
 _NUMBERS = 2**31
+_MOST_SITES = 65_536
 _STATES = frozenset({"connecting", "open", "closing", "closed", "refused"})
 _CLOSERS = frozenset({"", "client", "server"})
 _SIDES = {"in": RECEIVED, "out": SENT}
@@ -136,6 +140,7 @@ def field(fields: dict[str, Any], name: str, kind: type[_Kind], where: str) -> _
 
 def _whole(fields: dict[str, Any], name: str, where: str, limit: int = _MOST) -> int:
     value = field(fields, name, int, where)
+    limit = min(limit, _LATEST_NS + 1) if name.endswith("_ns") else limit
     if not 0 <= value < limit:
         raise bad_value(f"{where}.{name}", f"a number from 0 and below {limit}", value)
     return value
@@ -156,16 +161,26 @@ def _head(fields: dict[str, Any], name: str, where: str) -> bytes:
         raise bad_value(f"{where}.{name}", "bytes as Latin-1 text", value) from error
 
 
+def by_connection(records: Iterable[Record]) -> dict[int, list[Record]]:
+    """The records of each connection by its number; what was sent to several is with each of them."""
+    grouped: dict[int, list[Record]] = {}
+    for record in records:
+        for connection in record.connections:
+            own = record if len(record.connections) == 1 else record._replace(connections=(connection,))
+            grouped.setdefault(connection.number, []).append(own)
+    return grouped
+
+
 def owners(records: Iterable[Record], connections: Iterable[Connection] = ()) -> list[Connection]:
     """The connections of `records` and those in `connections`, each once, in the order of their numbers."""
     found = {connection.number: connection for connection in connections}
-    found.update((record[2].number, record[2]) for record in records)
+    found.update((owner.number, owner) for record in records for owner in record.connections)
     return [found[number] for number in sorted(found)]
 
 
 def connection_fields(connection: Connection) -> dict[str, Any]:
     """All that is kept of a connection but its frames, as values of JSON. Times are in nanoseconds."""
-    return {
+    fields: dict[str, Any] = {
         "number": connection.number,
         "peer": connection.peer,
         "via": connection.via,
@@ -182,6 +197,12 @@ def connection_fields(connection: Connection) -> dict[str, Any]:
         "received": _flow_fields(connection.received),
         "sent": _flow_fields(connection.sent),
     }
+    readers = connection.received.readers
+    if readers is not None:
+        known = [(first, connection.reader(first)) for first, _ in readers.runs]
+        runs = [[first, *site] for first, site in known if site is not None]
+        fields["readers"] = {"count": readers.count, "runs": runs}
+    return fields
 
 
 def _flow_fields(flow: Flow) -> dict[str, Any]:
@@ -194,18 +215,26 @@ def _flow_fields(flow: Flow) -> dict[str, Any]:
 
 def frame_fields(record: Record) -> dict[str, Any]:
     """A frame as values of JSON: `raw` in base64, with the mask on; `cut` where `raw` is not all of it."""
-    seq, nanoseconds, connection, direction, wire_length, raw = record
-    raw = raw[:MAX_RAW]
-    return {
-        "seq": seq,
-        "time_ns": nanoseconds,
-        "connection": connection.number,
-        "direction": "in" if direction == RECEIVED else "out",
+    raw = record.raw[:MAX_RAW]
+    fields: dict[str, Any] = {
+        "seq": record.seq,
+        "time_ns": record.at_ns,
+        "connection": record.connections[0].number,
+        "direction": "in" if record.direction == RECEIVED else "out",
         "opcode": RecordedFrame.from_record(record).name,
-        "wire_length": wire_length,
-        "cut": len(raw) < wire_length,
+        "wire_length": record.wire_length,
+        "cut": len(raw) < record.wire_length,
         "raw": base64.b64encode(raw).decode("ascii"),
     }
+    if len(record.connections) > 1:
+        fields["connections"] = [connection.number for connection in record.connections]
+    if record.sent_ns:
+        fields["sent_ns"] = record.sent_ns
+    if record.lag_ns:
+        fields["lag_ns"] = record.lag_ns
+    if record.site is not None:
+        fields["site"] = list(record.site)
+    return fields
 
 
 class _FileRecorder(Recorder):
@@ -214,10 +243,10 @@ class _FileRecorder(Recorder):
     __slots__ = ("now",)
 
     def __init__(self) -> None:
-        super().__init__(frames=64, budget=MAX_FILE, snaplen=MAX_FILE)
+        super().__init__(frames=64, budget=MAX_FILE, snaplen=MAX_FILE, sites=Sites())
         self.now = 0
 
-    def append(self, connection: Connection, direction: int, wire_length: int, raw: bytes) -> None:
+    def append(self, key: int, wire_length: int, raw: bytes, site: int = 0, sent_ns: int = 0) -> None:
         """Keep one frame, at the time `now`."""
         if len(self) > self._mask:
             mask = 2 * self._mask + 1
@@ -225,16 +254,14 @@ class _FileRecorder(Recorder):
             for seq in range(self.begin, self.end):
                 ring[seq & mask] = self._ring[seq & self._mask]
             self._ring, self._mask = ring, mask
-        self._ring[self.end & self._mask] = (
-            self.end,
-            self.now,
-            connection.number,
-            direction,
-            wire_length,
-            raw,
-        )
+        self._ring[self.end & self._mask] = (self.now, key, raw, site, wire_length, sent_ns)
         self.end += 1
         self.held += len(raw)
+
+    def note_late(self, lag_ns: int) -> None:
+        """The loop was that late at the time `now`."""
+        self._late = deque(self._late, maxlen=None) if self._late.maxlen else self._late
+        self._late.append((self.now - lag_ns, self.now))
 
 
 class Builder:
@@ -243,6 +270,34 @@ class Builder:
     def __init__(self) -> None:
         self._recorder = _FileRecorder()
         self._connections: dict[int, Connection] = {}
+        self._sites: dict[Site, int] = {}
+        self._last: tuple[int, bytes, set[int]] = (-1, b"", set())  # the frame sent last, and to whom
+
+    def _site(self, values: object, where: str) -> int:
+        """The number of a line of the application, which is written as [file, line, function]."""
+        match values:
+            case [str(file), int(line), str(function)] if (
+                0 <= line < _NUMBERS and len(self._sites) < _MOST_SITES
+            ):
+                site = Site(file, line, function)
+            case _:
+                raise bad_value(where, "file, line and function", values)
+        if site not in self._sites:
+            sites = self._recorder.sites
+            assert sites is not None
+            self._sites[site] = sites.add(site)
+        return self._sites[site]
+
+    def _readers(self, fields: dict[str, Any], where: str) -> Readers:
+        runs = []
+        for index, run in enumerate(field(fields, "runs", list, where)):
+            place = f"{where}.runs[{index}]"
+            match run:
+                case [int(first), *site] if 0 <= first < _MOST:
+                    runs.append((first, self._site(site, place)))
+                case _:
+                    raise bad_value(place, "a message's number, file, line and function", run)
+        return Readers(_whole(fields, "count", where), runs)
 
     def open(self, number: int, peer: str, via: str, where: str) -> Connection:
         """A connection with that number, which must be new."""
@@ -283,7 +338,11 @@ class Builder:
         ]
         if first_closer and counters[first_closer == "server"][3] is None:
             raise bad_value(f"{where}.first_closer", "somebody who sent a close frame", first_closer)
+        readers = None
+        if "readers" in fields:
+            readers = self._readers(field(fields, "readers", dict, where), f"{where}.readers")
         connection = self.open(number, texts["peer"], texts["via"], where)
+        connection.received.readers = readers
         connection.state = state
         connection.opened_at, connection.ended_at = opened / _SECOND, ended / _SECOND
         connection.rtt = None if rtt is None else rtt / _SECOND
@@ -314,10 +373,40 @@ class Builder:
         if field(fields, "cut", bool, where) != (len(raw) < wire_length):
             raise bad_value(f"{where}.cut", "whether raw is shorter than wire_length", fields["cut"])
         self._room(where)
-        if not len(self._recorder):
-            self._recorder.begin = self._recorder.end = seq
+        site = self._site(fields["site"], f"{where}.site") if "site" in fields else 0
+        sent_ns, lag_ns = (
+            _whole(fields, name, where) if name in fields else 0 for name in ("sent_ns", "lag_ns")
+        )
+        others = self._others(fields, where)
+        recorder = self._recorder
+        if not len(recorder):
+            recorder.begin = recorder.end = seq
         self.set_time(nanoseconds)
-        self._recorder.append(connection, direction, wire_length, raw)
+        last_seq, last_raw, members = self._last
+        if direction == SENT and seq == last_seq and raw == last_raw and number not in members:
+            recorder.share(number, last_raw)  # as a file has it that lists frames by connection
+            members.add(number)
+            return
+        recorder.append(number * 2 + direction, wire_length, raw, site, sent_ns)
+        self._last = (seq, raw, {number, *others}) if direction == SENT else (-1, b"", set())
+        if lag_ns:
+            recorder.note_late(min(lag_ns, nanoseconds))
+        for other in others:
+            recorder.share(other, raw)
+
+    def _others(self, fields: dict[str, Any], where: str) -> list[int]:
+        """Those that a frame was sent to beside its first connection."""
+        if "connections" not in fields:
+            return []
+        numbers = field(fields, "connections", list, where)
+        known = all(type(number) is int and number in self._connections for number in numbers)
+        if not known or len(set(numbers)) < len(numbers) or numbers[:1] != [fields["connection"]]:
+            raise bad_value(
+                f"{where}.connections", "numbers of connections before it, its own first", numbers
+            )
+        if fields["direction"] != "out":
+            raise bad_value(f"{where}.direction", '"out" for a frame of several connections', "in")
+        return numbers[1:]
 
     def whole(self, flow: Flow, raw: bytes, nanoseconds: int, where: str) -> None:
         """A frame that is known to be whole, counted as live traffic is."""
