@@ -18,8 +18,9 @@ a field alone               a flag that is set, a text or bytes not empty, any o
 
 Where a frame has no such field (`code` in a ping, `json.type` in a text that is no JSON) every comparison is
 false, also ``!=``; ``!(code==1000)`` is then true. The fields are `wslab.wire.query_fields.FIELDS` and
-``json``, whose path goes on in keys and indices: ``json.users[0].name``, ``json["a key"]``. Nothing is
-evaluated but what is written here: a filter may come from a page.
+``json``, whose path goes on in keys and indices: ``json.users[0].name``, ``json["a key"]``. What is asked of
+the content (`QueryField.needs`, ``json``) is asked of the message that a frame is part of, put together and
+inflated, where that is given. Nothing is evaluated but what is written here: a filter may come from a page.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from wslab.errors import WSLabError
 from wslab.wire.patterns import Pattern, PatternError
-from wslab.wire.query_conditions import ORDER, compared, is_set, one_of
-from wslab.wire.query_fields import FIELDS, NULL, VALUES, QueryField, json_reader, read_value
+from wslab.wire.query_conditions import ORDER, Condition, compared, is_set, one_of
+from wslab.wire.query_fields import FIELDS, NULL, VALUES, QueryField, json_path, json_reader, read_value
+from wslab.wire.query_words import FIELD, JOINING, NAMED, OPERATORS, SPACE, STRING, SYMBOLS, WORD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from wslab.wire.messages import Message
+    from wslab.wire.query_conditions import RecordTest, Test
+    from wslab.wire.query_fields import Need
     from wslab.wire.tables import RecordedFrame
-
-    Test = Callable[[RecordedFrame], bool]
 
 __all__ = ["MAX_DEPTH", "MAX_QUERY", "Query", "QueryError"]
 
@@ -47,26 +48,8 @@ MAX_QUERY = 65_536
 MAX_DEPTH = 100
 """How deep `&&`, `||` and `!` may lie inside each other; parentheses alone do not count."""
 
-_SPACE = re.compile(r"\s*")
-_WORD = re.compile(r"""[^\s()&|!<>=~{},"']+""")
-_FIELD = re.compile(r"""[A-Za-z_]\w*(?:\.[\w$@.-]*|\[(?:"(?:[^"\\]|\\.)*"|\d*)\]?)*""", re.ASCII | re.DOTALL)
-_STRING = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
-_SYMBOLS = re.compile(r"==|!=|<=|>=|&&|\|\||[<>!~(){},]")
-_NAMED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "~": "matches"}
-_JOINING = {"and": "&&", "or": "||", "not": "!"}
-_EQUAL = ("==", "!=", "in")
-_OPERATORS = {
-    "number": (*_EQUAL, *ORDER),
-    "opcode": (*_EQUAL, *ORDER),
-    "flag": _EQUAL,
-    "connection": _EQUAL,
-    "direction": _EQUAL,
-    "text": (*_EQUAL, "contains", "matches"),
-    "bytes": (*_EQUAL, "contains"),
-    "json": (*_EQUAL, *ORDER, "contains", "matches"),
-}
 _BINDS = {"||": 1, "&&": 2, "!": 3}
 _SHOWN = 40  # characters of the filter either side of a mistake
 
@@ -94,6 +77,12 @@ class Query:
     Args:
         text: the filter, as the module's text describes it; an empty one lets every frame pass.
 
+    Attributes:
+        needs: of which frames it needs the message, as `QueryField.needs` says; empty for none.
+        test_record: a first look at a `Record` that is not parsed yet: what it refuses does not pass; None
+            where the filter has nothing for it.
+        exact: what `test_record` lets through passes, too.
+
     Raises:
         QueryError: the text is not a filter.
 
@@ -117,30 +106,33 @@ class Query:
                 f"Expected a filter of at most {MAX_QUERY} characters, got {len(text)}.", text, MAX_QUERY
             )
         self.text = text
-        self._test: Test = _Parser(text).parse() if text.strip() else _always
+        tree = _Parser(text).parse() if text.strip() else _Node("", [], _EVERY)
+        self._test = tree.test()
+        self.needs = tree.needs
+        self.test_record, self.exact = tree.test_record()
 
-    def __call__(self, frame: RecordedFrame) -> bool:
-        """Whether `frame` passes."""
-        return self._test(frame)
+    def __call__(self, frame: RecordedFrame, message: Message | None = None) -> bool:
+        """Whether `frame` passes; `message` is the one it is part of."""
+        return self._test(frame, message)
 
     def __repr__(self) -> str:
         return f"Query({self.text!r})"
 
 
-def _always(_frame: RecordedFrame) -> bool:
-    return True
+_EVERY = Condition(lambda _frame, _message: True, lambda _record: True)
 
 
 class _Node:
-    """A part of the tree: a comparison (`leaf`), or `parts` that `symbol` joins, `depth` levels of them."""
+    """A part of the tree: a condition (`leaf`), or `parts` that `symbol` joins, `depth` levels of them."""
 
-    __slots__ = ("depth", "leaf", "parts", "symbol")
+    __slots__ = ("depth", "leaf", "needs", "parts", "symbol")
 
-    def __init__(self, symbol: str, parts: list[_Node], leaf: Test = _always) -> None:
+    def __init__(self, symbol: str, parts: list[_Node], leaf: Condition = _EVERY) -> None:
         self.symbol = symbol
         self.parts = parts
         self.leaf = leaf
         self.depth: int = 1 + max((part.depth for part in parts), default=-1)
+        self.needs: frozenset[Need] = leaf.needs.union(*(part.needs for part in parts))
 
     def join(self, symbol: str, other: _Node) -> _Node:
         """Both under `symbol`; a chain of the same operator stays one level deep."""
@@ -148,6 +140,7 @@ class _Node:
             added = other.parts if other.symbol == symbol else [other]
             self.parts += added
             self.depth = max(self.depth, *(1 + part.depth for part in added))
+            self.needs |= other.needs
             return self
         return _Node(symbol, [self, *(other.parts if other.symbol == symbol else [other])])
 
@@ -158,19 +151,37 @@ class _Node:
     def test(self) -> Test:
         """One function for all of it."""
         if not self.symbol:
-            return self.leaf
+            return self.leaf.test
         tests = tuple(part.test() for part in self.parts)
         first = tests[0]
         if self.symbol == "!":
-            return lambda frame: not first(frame)
+            return lambda frame, message: not first(frame, message)
         if len(tests) == 2:  # noqa: PLR2004 - by far the most frequent, and twice as fast this way
             second = tests[1]
             if self.symbol == "&&":
-                return lambda frame: first(frame) and second(frame)
-            return lambda frame: first(frame) or second(frame)
+                return lambda frame, message: first(frame, message) and second(frame, message)
+            return lambda frame, message: first(frame, message) or second(frame, message)
         if self.symbol == "&&":
-            return lambda frame: all(test(frame) for test in tests)
-        return lambda frame: any(test(frame) for test in tests)
+            return lambda frame, message: all(test(frame, message) for test in tests)
+        return lambda frame, message: any(test(frame, message) for test in tests)
+
+    def test_record(self) -> tuple[RecordTest | None, bool]:
+        """What is certain from a record alone, and whether that is all; see `Query.test_record`."""
+        if not self.symbol:
+            return self.leaf.test_record, self.leaf.test_record is not None
+        found = [part.test_record() for part in self.parts]
+        tests = tuple(test for test, _ in found if test is not None)
+        exact = all(exact for _, exact in found)
+        if not tests or (self.symbol == "!" and not exact):
+            return None, False
+        first = tests[0]
+        if self.symbol == "!":
+            return lambda record: not first(record), True
+        if self.symbol == "&&":  # it refuses what any of its parts does
+            return first if len(tests) == 1 else lambda record: all(test(record) for test in tests), exact
+        if len(tests) < len(found):  # a part that cannot tell might let anything through
+            return None, False
+        return lambda record: any(test(record) for test in tests), exact
 
 
 class _Parser:
@@ -187,12 +198,12 @@ class _Parser:
         raise QueryError(problem, self.text, at, remedy=remedy) from None
 
     def skip(self) -> None:
-        found = _SPACE.match(self.text, self.position)
+        found = SPACE.match(self.text, self.position)
         self.position = found.end() if found else self.position
 
     def here(self) -> str:
         """What stands at the position, for a message."""
-        found = _SYMBOLS.match(self.text, self.position) or _WORD.match(self.text, self.position)
+        found = SYMBOLS.match(self.text, self.position) or WORD.match(self.text, self.position)
         if self.position >= len(self.text):
             return "the filter's end"
         return repr(found[0][:_SHOWN] if found else self.text[self.position])
@@ -200,20 +211,20 @@ class _Parser:
     def joining(self) -> str:
         """Take `&&`, `||`, `!` or a parenthesis, also as a word; "" where something else stands."""
         self.skip()
-        symbol = _SYMBOLS.match(self.text, self.position)
+        symbol = SYMBOLS.match(self.text, self.position)
         if symbol:
             found = symbol[0]
             if found in {"&&", "||", "!", "(", ")"}:
                 self.position = symbol.end()
                 return found
             return ""
-        word = _WORD.match(self.text, self.position)
-        if word and word[0].lower() in _JOINING:
+        word = WORD.match(self.text, self.position)
+        if word and word[0].lower() in JOINING:
             self.position = word.end()
-            return _JOINING[word[0].lower()]
+            return JOINING[word[0].lower()]
         return ""
 
-    def parse(self) -> Test:
+    def parse(self) -> _Node:
         operand_expected = True
         while True:
             self.skip()
@@ -244,7 +255,7 @@ class _Parser:
         self.reduce(0)
         if self.waiting:
             self.fail("Expected ')' for the '(' here, got the filter's end.", self.waiting[-1][1])
-        return self.values[0].test()
+        return self.values[0]
 
     def close(self, place: int) -> None:
         self.reduce(0)
@@ -262,13 +273,13 @@ class _Parser:
                 self.fail(f"Expected at most {MAX_DEPTH} operators inside each other.", place)
             self.values.append(joined)
 
-    def comparison(self) -> Test:
+    def comparison(self) -> Condition:
         name, field = self.field()
         self.skip()
         sign, sign_place = self.operator()
         if not sign:
             return is_set(field)
-        allowed = _OPERATORS[field.kind]
+        allowed = OPERATORS[field.kind]
         if sign not in allowed:
             self.fail(
                 f"Expected one of {' '.join(allowed)} for {name} ({field.kind}), got {sign}.", sign_place
@@ -280,40 +291,43 @@ class _Parser:
 
     def field(self) -> tuple[str, QueryField]:
         place = self.position
-        found = _FIELD.match(self.text, place)
+        found = FIELD.match(self.text, place)
         if found is None:
             self.fail(f"Expected a field, '!' or '(', got {self.here()}.")
         name = found[0]
         self.position = found.end()
         root = re.split(r"[.\[]", name, maxsplit=1)[0]
         if root == "json":
-            read = json_reader(name[4:])
-            if read is None:
-                self.fail(f"Expected a path such as json.users[0].name, got {name[:_SHOWN]!r}.", place)
-            return name, QueryField("json", "", read)
+            steps, end = json_path(name[4:])
+            if end < len(name) - 4:
+                self.fail(
+                    f"Expected a path such as json.users[0].name, got {name[:_SHOWN]!r}.", place + 4 + end
+                )
+            return name, QueryField("json", "", json_reader(steps), needs=frozenset({"content"}))
         if name not in FIELDS:
             known = [*FIELDS, "json"]
-            near = difflib.get_close_matches(root[:_SHOWN].lower(), known, 1, 0.5)
+            near = difflib.get_close_matches(name[:_SHOWN].lower(), known, 1, 0.7)
+            near = near or difflib.get_close_matches(root[:_SHOWN].lower(), known, 1, 0.5)
             remedy = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
             self.fail(f"Expected a field's name, got {name[:_SHOWN]!r}.", place, remedy)
         return name, FIELDS[name]
 
     def operator(self) -> tuple[str, int]:
         place = self.position
-        symbol = _SYMBOLS.match(self.text, place)
+        symbol = SYMBOLS.match(self.text, place)
         if symbol:
-            sign = _NAMED.get(symbol[0], symbol[0])
+            sign = NAMED.get(symbol[0], symbol[0])
             if sign not in {"==", "!=", "matches", *ORDER}:
                 if sign in {"&&", "||", ")"}:
                     return "", place
                 self.fail(f"Expected an operator such as ==, got {self.here()}.")
             self.position = symbol.end()
             return sign, place
-        word = _WORD.match(self.text, place)
+        word = WORD.match(self.text, place)
         lowered = word[0].lower() if word else ""
-        if word and (lowered in _NAMED or lowered in {"contains", "matches", "in"}):
+        if word and (lowered in NAMED or lowered in {"contains", "matches", "in"}):
             self.position = word.end()
-            return _NAMED.get(lowered, lowered), place
+            return NAMED.get(lowered, lowered), place
         if place < len(self.text) and lowered not in {"and", "or"}:
             self.fail(f"Expected an operator such as ==, got {self.here()}.")
         return "", place
@@ -339,8 +353,8 @@ class _Parser:
     def value(self, name: str, field: QueryField, sign: str) -> Any:
         self.skip()
         place = self.position
-        string = _STRING.match(self.text, place)
-        word = _WORD.match(self.text, place)
+        string = STRING.match(self.text, place)
+        word = WORD.match(self.text, place)
         if string:
             written = string[1] if string[1] is not None else string[2]
             self.position = string.end()
@@ -349,6 +363,8 @@ class _Parser:
         elif word:
             written = word[0]
             self.position = word.end()
+        elif self.text[place : place + 1] in {'"', "'"}:
+            self.fail(f"Expected a closing {self.text[place]} for the text that begins here.")
         else:
             self.fail(f"Expected a value for {name}, got {self.here()}.")
         if sign == "matches":

@@ -6,18 +6,28 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from wslab.wire.frames import Opcode, close_fields
+from wslab.wire.messages import frame_problem
+from wslab.wire.recorder import RECEIVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wslab.wire.messages import Message
+    from wslab.wire.recorder import Record
     from wslab.wire.tables import RecordedFrame
 
-__all__ = ["FIELDS", "NULL", "VALUES", "QueryField", "json_reader", "read_value"]
+    Read = Callable[[RecordedFrame, Message | None], Any]
+    ReadRecord = Callable[[Record], Any]
+
+__all__ = ["FIELDS", "NULL", "VALUES", "Need", "QueryField", "json_path", "json_reader", "read_value"]
 
 Kind = Literal["number", "opcode", "flag", "connection", "direction", "text", "bytes", "json"]
+
+Need = Literal["content", "reader"]
 
 NULL = object()
 """JSON's null, where None says that there is no such value."""
@@ -30,76 +40,200 @@ class QueryField:
     Attributes:
         kind: its type, which says what it may be compared with.
         meaning: what it is, for a reader; with the unit of a number.
-        read: its value in a frame; None where that frame has none.
+        read: its value in a frame, None where that frame has none. The second argument is the message that
+            the frame is part of, where that is known: what a fragment or a compressed frame holds is not to
+            be had from it alone.
+        read_record: the same from the record, for what can be had without parsing it.
+        needs: whether the value is of the message: "content" for what a fragment or a compressed frame cannot
+            tell, "reader" for what no received frame can.
+        several: the value is a tuple, and a comparison holds where it does for one of them (!= for all).
     """
 
     kind: Kind
     meaning: str
-    read: Callable[[RecordedFrame], Any]
+    read: Read
+    read_record: ReadRecord | None = None
+    needs: frozenset[Need] = frozenset()
+    several: bool = False
 
 
-def _of_frame(name: str) -> Callable[[RecordedFrame], Any]:
-    def read(record: RecordedFrame) -> Any:
-        frame = record.frame
+# What a frame has to itself.
+
+
+def _of_frame(name: str) -> Read:
+    def read(recorded: RecordedFrame, _message: Message | None) -> Any:
+        frame = recorded.frame
         return None if frame is None else getattr(frame, name)
 
     return read
 
 
-def _masked(record: RecordedFrame) -> bool | None:
-    frame = record.frame
+def _masked(recorded: RecordedFrame, _message: Message | None) -> bool | None:
+    frame = recorded.frame
     return None if frame is None else frame.mask_key is not None
 
 
-def _closing(part: int) -> Callable[[RecordedFrame], Any]:
-    def read(record: RecordedFrame) -> Any:
-        frame = record.frame
+def _problem(recorded: RecordedFrame, _message: Message | None) -> str | None:
+    return None if recorded.frame is None else frame_problem(recorded.frame, recorded.direction)
+
+
+def _closing(part: int) -> Read:
+    def read(recorded: RecordedFrame, _message: Message | None) -> Any:
+        frame = recorded.frame
         return None if frame is None or frame.opcode != Opcode.CLOSE else close_fields(frame.payload)[part]
 
     return read
 
 
-def _conn(record: RecordedFrame) -> str:
-    return record.connection.id
+def _conn(recorded: RecordedFrame, _message: Message | None) -> tuple[str, ...]:
+    return tuple([connection.id for connection in recorded.connections])
 
 
-def _path(record: RecordedFrame) -> str:
-    return record.connection.path
+def _path(recorded: RecordedFrame, _message: Message | None) -> tuple[str, ...]:
+    return tuple([connection.path for connection in recorded.connections])
 
 
-def _peer(record: RecordedFrame) -> str:
-    return record.connection.peer
+def _peer(recorded: RecordedFrame, _message: Message | None) -> tuple[str, ...]:
+    return tuple([connection.peer for connection in recorded.connections])
 
 
-def _time(record: RecordedFrame) -> float:
-    return record.at - record.connection.opened_at
+def _time(recorded: RecordedFrame, _message: Message | None) -> float:
+    return recorded.at - recorded.connection.opened_at
 
+
+def _site(recorded: RecordedFrame, message: Message | None) -> str | None:
+    site = recorded.site if message is None else message.site
+    return f"{site.file}:{site.line}" if site else None
+
+
+def _lag(recorded: RecordedFrame, _message: Message | None) -> float:
+    return recorded.lag
+
+
+# The same from the record: most filters begin with one of these, and parsing costs far more.
+
+_ENOUGH = 14  # bytes: no header is longer
+
+
+def _whole(raw: bytes) -> bool:
+    """Whether the header is, in fewer bytes than the longest takes."""
+    if len(raw) < 2:  # noqa: PLR2004 - the two bytes every header has
+        return False
+    extended = {126: 2, 127: 8}.get(raw[1] & 0x7F, 0)
+    return len(raw) >= 2 + extended + (4 if raw[1] & 0x80 else 0)
+
+
+def _record_opcode(record: Record) -> int | None:
+    raw = record.raw
+    return raw[0] & 0xF if len(raw) >= _ENOUGH or _whole(raw) else None
+
+
+def _record_bit(byte: int, bit: int) -> ReadRecord:
+    def read(record: Record) -> bool | None:
+        raw = record.raw
+        return bool(raw[byte] & bit) if len(raw) >= _ENOUGH or _whole(raw) else None
+
+    return read
+
+
+def _record_length(record: Record) -> int | None:
+    raw = record.raw
+    if len(raw) < _ENOUGH and not _whole(raw):
+        return None
+    length = raw[1] & 0x7F
+    if length < 126:  # noqa: PLR2004 - a length of 7 bits
+        return length
+    return int.from_bytes(raw[2:4] if length == 126 else raw[2:10])  # noqa: PLR2004 - 16 bits, or 64
+
+
+def _record_conn(record: Record) -> tuple[str, ...]:
+    return tuple([connection.id for connection in record.connections])
+
+
+def _record_direction(record: Record) -> str:
+    return "in" if record.direction == RECEIVED else "out"
+
+
+# What is its message's.
+
+
+def _payload(recorded: RecordedFrame, message: Message | None) -> bytes | None:
+    if message is not None:
+        return message.content
+    return None if recorded.frame is None else recorded.frame.payload
+
+
+def _text(recorded: RecordedFrame, message: Message | None) -> str | None:
+    if message is not None:
+        return message.text
+    return None if recorded.frame is None else recorded.frame.text
+
+
+def _compressed(recorded: RecordedFrame, message: Message | None) -> bool | None:
+    if message is not None:
+        return message.compressed
+    return None if recorded.frame is None else recorded.frame.rsv1 and not recorded.frame.control
+
+
+def _message_length(recorded: RecordedFrame, message: Message | None) -> int | None:
+    """A message that is not whole has the length it is known to have had, if that is known."""
+    if message is None:
+        frame = recorded.frame
+        alone = frame is not None and frame.fin and not frame.rsv1 and frame.opcode in _BEGINNING
+        return frame.length if frame is not None and alone else None
+    if not message.compressed:
+        return sum(part.frame.length for part in message.frames if part.frame is not None)
+    return len(message.content) or None if message.problem else len(message.content)
+
+
+_CONTENT: frozenset[Need] = frozenset({"content"})
+_READER: frozenset[Need] = frozenset({"reader"})
+_BEGINNING = (Opcode.TEXT, Opcode.BINARY)
 
 FIELDS: dict[str, QueryField] = {
-    "opcode": QueryField("opcode", "the opcode, by name or number", _of_frame("opcode")),
-    "conn": QueryField("connection", "the connection, such as c3", _conn),
-    "dir": QueryField("direction", "in or out, seen from the server", lambda record: record.direction),
-    "len": QueryField("number", "bytes of payload that the header announces", _of_frame("length")),
-    "wire": QueryField("number", "bytes on the wire, header included", lambda record: record.wire_length),
-    "fin": QueryField("flag", "the last frame of its message", _of_frame("fin")),
-    "rsv1": QueryField("flag", "RSV1: compressed, where that was negotiated", _of_frame("rsv1")),
-    "rsv2": QueryField("flag", "RSV2", _of_frame("rsv2")),
-    "rsv3": QueryField("flag", "RSV3", _of_frame("rsv3")),
-    "masked": QueryField("flag", "the frame has a masking key", _masked),
-    "text": QueryField("text", "the payload as text, as it came: compressed stays so", _of_frame("text")),
-    "hex": QueryField("bytes", "the payload's bytes, written in hexadecimal", _of_frame("payload")),
-    "bytes": QueryField("bytes", "the same as hex", _of_frame("payload")),
+    "opcode": QueryField("opcode", "the opcode, by name or number", _of_frame("opcode"), _record_opcode),
+    "conn": QueryField("connection", "the connection, such as c3", _conn, _record_conn, several=True),
+    "dir": QueryField(
+        "direction",
+        "in or out, seen from the server",
+        lambda recorded, _: recorded.direction,
+        _record_direction,
+    ),
+    "len": QueryField(
+        "number", "bytes of payload that the header announces", _of_frame("length"), _record_length
+    ),
+    "wire": QueryField(
+        "number",
+        "bytes on the wire, header included",
+        lambda recorded, _: recorded.wire_length,
+        attrgetter("wire_length"),
+    ),
+    "fin": QueryField("flag", "the last frame of its message", _of_frame("fin"), _record_bit(0, 0x80)),
+    "rsv1": QueryField(
+        "flag", "RSV1: compressed, where that was negotiated", _of_frame("rsv1"), _record_bit(0, 0x40)
+    ),
+    "rsv2": QueryField("flag", "RSV2", _of_frame("rsv2"), _record_bit(0, 0x20)),
+    "rsv3": QueryField("flag", "RSV3", _of_frame("rsv3"), _record_bit(0, 0x10)),
+    "masked": QueryField("flag", "the frame has a masking key", _masked, _record_bit(1, 0x80)),
+    "text": QueryField(
+        "text", "the message as text; of a close frame, code and reason", _text, needs=_CONTENT
+    ),
+    "hex": QueryField("bytes", "the message's bytes, written in hexadecimal", _payload, needs=_CONTENT),
+    "bytes": QueryField("bytes", "the same as hex", _payload, needs=_CONTENT),
+    "msg.len": QueryField("number", "bytes of the message, inflated", _message_length, needs=_CONTENT),
+    "compressed": QueryField("flag", "the message was compressed", _compressed, needs=_CONTENT),
     "code": QueryField("number", "a close frame's code, 1005 for none", _closing(0)),
     "reason": QueryField("text", "a close frame's reason", _closing(1)),
-    "problem": QueryField("text", "what is wrong with the frame", _of_frame("problem")),
-    "path": QueryField("text", "the request's path, query included", _path),
-    "peer": QueryField("text", "the other end's address", _peer),
-    "time": QueryField(
-        "number",
-        "seconds since the connection opened",
-        _time,
+    "problem": QueryField("text", "what is wrong with the frame", _problem),
+    "path": QueryField("text", "the request's path, query included", _path, several=True),
+    "peer": QueryField("text", "the other end's address", _peer, several=True),
+    "time": QueryField("number", "seconds since the connection opened", _time),
+    "lag": QueryField("number", "seconds by which the event loop was late then", _lag),
+    "site": QueryField("text", "file:line of the application that sent or received it", _site, needs=_READER),
+    "line": QueryField("text", "the same as site", _site, needs=_READER),
+    "seq": QueryField(
+        "number", "the frame's number in the recorder", lambda recorded, _: recorded.seq, attrgetter("seq")
     ),
-    "seq": QueryField("number", "the frame's number in the recorder", lambda record: record.seq),
 }
 """Every field but ``json``, ``json.<key>`` and ``json[<index>]``, which `json_reader` makes."""
 
@@ -119,29 +253,41 @@ def _item(value: Any, step: str | int) -> Any:
     return value[step]
 
 
-def json_reader(path: str) -> Callable[[RecordedFrame], Any] | None:
-    """What reads the value at `path`, such as ``.users[0].name``, of a data frame that is one JSON text.
+def json_path(path: str) -> tuple[list[str | int], int]:
+    """The keys and indices of a path such as ``.users[0].name``, and where in it they end.
 
     Returns:
-        None where `path` is not well formed.
+        An end before the path's own where what follows is not well formed.
+
+    Example:
+        >>> json_path(".users[0].name"), json_path(".a..b")
+        ((['users', 0, 'name'], 14), (['a'], 2))
     """
     steps: list[str | int] = []
     position = 0
     while position < len(path):
         step = _STEP.match(path, position)
         if step is None:
-            return None
+            break
         key = step[1] if step[1] is not None else step[3]
         steps.append(re.sub(r"\\(.)", r"\1", key) if key is not None else int(step[2]))
         position = step.end()
+    return steps, position
 
-    def read(record: RecordedFrame) -> Any:
-        frame = record.frame
-        if frame is None or frame.opcode & 0x8 or (steps and not _BEGINS.match(frame.payload)):
+
+def json_reader(steps: list[str | int]) -> Read:
+    """What reads the value behind `steps` in a message that is one JSON text."""
+
+    def read(recorded: RecordedFrame, message: Message | None) -> Any:
+        frame = recorded.frame
+        if frame is None or frame.opcode & 0x8:
             return None
-        value: Any = _parsed(frame.payload)
+        payload = frame.payload if message is None else message.content
+        if steps and not _BEGINS.match(payload):
+            return None
+        value: Any = _parsed(payload)
         if value is None:
-            return NULL if not steps and frame.payload.strip() == b"null" else None
+            return NULL if not steps and payload.strip() == b"null" else None
         for step in steps:
             if not isinstance(value, dict if isinstance(step, str) else list):
                 return None
