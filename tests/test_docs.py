@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shlex
 import types
 from pathlib import Path
 
 import pytest
+
+from wslab import cli
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")]
@@ -39,6 +42,29 @@ def test_the_readmes_program_that_never_awaits_runs(capsys):
     exec(compile(program, "README.md", "exec"), vars(module))
     assert capsys.readouterr().out == '{"from":"the lab\'s thread"}\n'
     assert not module.lab.running
+
+
+async def test_what_the_page_on_recordings_does_works_and_looks_so(tmp_path, monkeypatch, capsys):
+    page = ROOT / "docs" / "recordings.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    module = types.ModuleType("recordings")
+    program = compile("".join(python_blocks(page)), "chat.py", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    await eval(program, vars(module))
+    try:
+        assert capsys.readouterr().out.startswith("<Recording: 1 connection, 6 frames>\n")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            *("again.pcapng", "session.har", "session.jsonl", "session.pcapng"),
+        ]
+        (shown,) = re.findall(r"```text\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+        assert cli.main(["show", "session.har"]) == 0
+        printed = capsys.readouterr().out
+        times = re.compile(r"\d+-\d+-\d+ \d+:\d+:\d+ | +\d+\.\d{3} s")
+        assert times.sub("", printed) == times.sub("", shown)
+        for line in re.findall(r"^wslab (show session.har .*?) +#", page.read_text("utf-8"), re.MULTILINE):
+            assert cli.main(shlex.split(line)) == 0
+    finally:
+        await module.lab.stop()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -8,7 +8,14 @@ import pytest
 
 import wslab
 from wslab.core import find_core
-from wslab.errors import NoEventLoopError, NotAnAppError, NotRunningError, WaitTimeoutError, WSLabError
+from wslab.errors import (
+    NoEventLoopError,
+    NotAnAppError,
+    NotRunningError,
+    RecordingError,
+    WaitTimeoutError,
+    WSLabError,
+)
 from wslab.events import Notice
 from wslab.feeds import Feed, simulate
 from wslab.server.options import Options
@@ -145,6 +152,19 @@ async def test_endpoints_can_be_declared_on_the_lab_only_where_the_app_is_ours()
         wslab.Lab(app).websocket("/x")
 
 
+async def test_what_it_saves_has_the_connections_that_were_refused_as_well(lab, tmp_path):
+    await say(lab)
+    with pytest.raises(ConnectionError):
+        await lab.connect("/nowhere")
+    for name in ("x.jsonl", "x.har"):
+        lab.save(tmp_path / name)
+        loaded = wslab.wire.load(tmp_path / name)
+        assert [row.path for row in loaded.connections] == ["/echo", "/nowhere"]
+        assert [frame.text for frame in loaded.frames][:2] == ["hi", "hi"]
+    with pytest.raises(RecordingError, match="to save a recording"):
+        lab.save(tmp_path / "x.txt")
+
+
 async def test_urls_carry_the_token_only_where_it_is_needed(lab):
     token = lab._core.policy.token
     assert lab.url("/echo") == f"ws://127.0.0.1:{lab.port}/echo"
@@ -215,6 +235,19 @@ async def test_the_dashboard_is_what_is_displayed(lab):
     assert "application/vnd.jupyter.widget-view+json" in data
     assert "/echo" in data["text/plain"]
     assert "/echo" in data["text/html"]
+
+
+async def test_what_was_said_can_be_said_again_and_becomes_a_test(tmp_path):
+    lab = wslab.Lab(echoing())
+    async with lab.connect("/echo", via="memory") as client:
+        await client.send("hi")
+        await client.receive(5)
+    assert (await lab.replay(lab.frames)).ok
+    replay = await lab.replay(lab.frames, echoing("not "), connections=["c1"])
+    assert (replay.difference.expected, replay.difference.got) == ("'hi'", "'not hi'")
+    path = lab.frames.to_pytest(tmp_path / "test_echo.py", connections=["c1"])
+    assert 'assert await c1.receive_text() == "hi"' in path.read_text(encoding="utf-8")
+    await lab.stop()
 
 
 async def test_another_feed_can_be_shown(lab):

@@ -14,6 +14,7 @@ __all__ = [
     "DependencyScopeError",
     "EndpointError",
     "FeedError",
+    "MissingPackageError",
     "NoEventLoopError",
     "NotAnAppError",
     "NotRunningError",
@@ -52,6 +53,10 @@ class NotAnAppError(WSLabError, TypeError):
 
 class AppLoadError(WSLabError, ImportError):
     """No application could be loaded under the name given."""
+
+
+class MissingPackageError(WSLabError, ImportError):
+    """Something was asked for that needs a package which is not installed and not one of wslab's own."""
 
 
 class EndpointError(WSLabError, TypeError):

@@ -11,28 +11,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Never, TypeVar, cast
 
 from wslab.asgi import App
-from wslab.client import Client, Connecting, connect
-from wslab.client.client import check_raw
-from wslab.client.raw_opening import connect_raw
 from wslab.core import find_core
-from wslab.errors import NoEventLoopError, NotRunningError, WaitTimeoutError, WSLabError
+from wslab.errors import NoEventLoopError, WaitTimeoutError, WSLabError
+from wslab.reach import Reach
 from wslab.server import check_app
-from wslab.server.addresses import direct_url, proxy_url
 from wslab.server.nesting import running_loop
 from wslab.server.options import NAMES, Options, refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Generator
+    from os import PathLike
 
     from starlette.types import ASGIApp
 
-    from wslab.client.raw import RawClient
     from wslab.feeds import Feed
     from wslab.journal import Journal
-    from wslab.server import EmbeddedServer
     from wslab.server.lag import LoopLag
     from wslab.server.limits import Limits
     from wslab.server.options import Engine, Loop
@@ -47,7 +43,7 @@ T = TypeVar("T")
 _POLL = 0.02  # seconds between two looks at a condition that no event announces
 
 
-class Lab:
+class Lab(Reach):
     """A WebSocket server in this notebook's own event loop, and everything seen on it.
 
     Args:
@@ -65,6 +61,7 @@ class Lab:
             ``"message=4MiB,rate=50"``; "off" for load tests only.
         deflate: permessage-deflate (RFC 7692): True, False, or its `DeflateOptions`.
         capture: record every byte of every connection; False shows connections without frames.
+        lines: note which line of the application received or sent each message.
         loop: "kernel": this event loop; "thread": one of the lab's own, which a busy cell does not hold.
         ping_interval: seconds between two pings; None sends none.
         ping_timeout: seconds until a ping must be answered, else the connection is cut; None: no limit.
@@ -106,6 +103,7 @@ class Lab:
         limits: Limits | str | None = None,
         deflate: bool | DeflateOptions = False,
         capture: bool = True,
+        lines: bool = True,
         loop: Loop = "kernel",
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
@@ -124,6 +122,7 @@ class Lab:
                 "limits": limits,
                 "deflate": deflate,
                 "capture": capture,
+                "lines": lines,
                 "loop": loop,
                 "ping_interval": ping_interval,
                 "ping_timeout": ping_timeout,
@@ -181,28 +180,6 @@ class Lab:
         """Whether the lab serves."""
         return self._core.server is not None
 
-    @property
-    def port(self) -> int:
-        """The port served now.
-
-        Raises:
-            NotRunningError: none is.
-        """
-        return self._server().port
-
-    def _server(self) -> EmbeddedServer:
-        server = self._core.server
-        if server is None:
-            raise NotRunningError(
-                "Expected a running lab, but it is stopped.", remedy="Call lab.start() first."
-            )
-        if not server.port:
-            raise NotRunningError(
-                "Expected a lab with a port, but this one serves within this process only.",
-                remedy='Call lab.start(), or use lab.connect(path, via="memory").',
-            )
-        return server
-
     # -- defining ----------------------------------------------------------------------------------
     def websocket(self, path: str, *, name: str | None = None) -> Callable[[T], T]:
         """Declare an endpoint on the lab's application; a path declared again replaces the older one.
@@ -217,139 +194,6 @@ class Lab:
             )
         declare: Any = self.app.websocket(path, name=name)
         return declare  # type: ignore[no-any-return]  # the decorator gives back what it is given
-
-    # -- reaching ----------------------------------------------------------------------------------
-    def url(self, path: str = "/", *, via: str = "direct", token: bool | None = None) -> str:
-        """The address of `path` for programs (``via="direct"``) or for Jupyter pages (``via="proxy"``).
-
-        Args:
-            path: absolute path, a query may follow.
-            via: "direct" or "proxy". Under JupyterHub and Binder the latter is a path alone where the kernel
-                does not know the host's name.
-            token: add the lab's token; by default only where a client needs it.
-
-        Raises:
-            NotRunningError: the lab does not serve, or has no port.
-            ProxyNotFoundError: no Jupyter server is known (``via="proxy"``).
-            WSLabError: there is no such way, or it has no address.
-        """
-        if via in {"memory", "tunnel"}:
-            raise WSLabError(
-                f'Expected a way that has an address, "direct" or "proxy", got {via!r}: it opens no port.',
-                remedy='Use lab.connect(path, via="memory"), or the Client view for the tunnel.',
-            )
-        port = self._server().port
-        policy = self._core.policy
-        if via == "proxy":
-            return proxy_url(port, path, policy.token if token is not False else "")
-        if via != "direct":
-            raise WSLabError(f'Expected via="direct" or via="proxy", got {via!r}.')
-        shown = policy.always if token is None else token
-        return direct_url(self._core.options.host, port, path, policy.token if shown else "")
-
-    @overload
-    def connect(
-        self,
-        path: str = ...,
-        *,
-        via: str = ...,
-        subprotocols: Sequence[str] = ...,
-        headers: Mapping[str, str] | None = ...,
-        timeout: float = ...,
-        raw: Literal[False] = ...,
-    ) -> Connecting[Client]: ...
-
-    @overload
-    def connect(
-        self,
-        path: str = ...,
-        *,
-        via: str = ...,
-        subprotocols: Sequence[str] = ...,
-        headers: Mapping[str, str] | None = ...,
-        timeout: float = ...,
-        raw: Literal[True],
-        request: bytes | Callable[[bytes], bytes] | None = ...,
-        auto_pong: bool = ...,
-    ) -> Connecting[RawClient]: ...
-
-    def connect(
-        self,
-        path: str = "/",
-        *,
-        via: str = "direct",
-        subprotocols: Sequence[str] = (),
-        headers: Mapping[str, str] | None = None,
-        timeout: float = 10.0,
-        raw: bool = False,
-        request: bytes | Callable[[bytes], bytes] | None = None,
-        auto_pong: bool = False,
-    ) -> Connecting[Client] | Connecting[RawClient]:
-        """A real client of `path`, in this loop: ``async with lab.connect("/echo") as client``.
-
-        Args:
-            path: absolute path, a query may follow.
-            via: "direct": over a socket. "memory": within this process, the client's engine and the
-                server's back to back; the same bytes, with no socket. It works on a lab that was not
-                started, too: the application is started, and no port is bound.
-            subprotocols: offered, most wanted first.
-            headers: further request headers, which a browser could not set.
-            timeout: seconds the opening handshake may take.
-            raw: give a `wslab.client.raw.RawClient`, which sends exactly the bytes it is told.
-            request: with `raw`, bytes to send instead of the opening request, or what makes them from the
-                right ones: ``lambda right: right.replace(b": 13", b": 12")``. A refusal is no exception then.
-            auto_pong: with `raw`, answer pings all the same.
-
-        Raises:
-            NotRunningError: (when awaited) the lab does not serve.
-            OptionError: `request` or `auto_pong` without `raw`.
-            StartupError: (when awaited) the application did not start.
-            ConnectionRefused: (when awaited) the handshake was refused.
-            WSLabError: there is no such way.
-
-        Example:
-            >>> import asyncio
-            >>> async def main():
-            ...     lab = Lab()
-            ...     @lab.websocket("/echo")
-            ...     async def echo(ws):
-            ...         await ws.accept()
-            ...         await ws.send_text(await ws.receive_text())
-            ...     async with lab.connect("/echo", via="memory") as client:
-            ...         await client.send("no port was opened")
-            ...         print(await client.receive())
-            ...     await lab.stop()
-            >>> asyncio.run(main())
-            no port was opened
-        """
-        if via not in {"direct", "memory"}:
-            raise WSLabError(f'Expected via="direct" or via="memory", got {via!r}.')
-        check_raw(raw=raw, request=request, auto_pong=auto_pong)
-        opening: dict[str, Any] = {"subprotocols": subprotocols, "headers": headers, "timeout": timeout}
-
-        async def make_raw() -> RawClient:
-            options = {**opening, "request": request, "auto_pong": auto_pong}
-            if via == "direct":
-                await self._ready()
-                return await connect_raw(self.url(path), **options)
-            self._serve_within()
-            return await self._core.connect_raw(path, **options)
-
-        async def make() -> Client:
-            if via == "direct":
-                await self._ready()
-                client: Client = await connect(self.url(path), **opening)
-                return client
-            self._serve_within()
-            return await self._core.connect(path, via=via, **opening)
-
-        return Connecting(make_raw) if raw else Connecting(make)
-
-    def _serve_within(self) -> None:
-        """Serve without a port, where nothing serves yet."""
-        if self._core.server is None:
-            self._core.manners.adopt()
-            self._core.start(self.app, listen=False)
 
     # -- looking -----------------------------------------------------------------------------------
     @property
@@ -375,6 +219,15 @@ class Lab:
     def views(self) -> Views:
         """The views, each usable alone: `connections`, `rooms`, `frames`, `stocks`, `client`, `log`."""
         return self._core.views
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the kept frames and every connection to `path`: ``.jsonl``, ``.har`` or ``.pcapng``.
+
+        Raises:
+            RecordingError: another suffix.
+            OSError: the file cannot be written.
+        """
+        self.frames.save(path, self.connections)
 
     async def until(self, condition: Callable[[], object], timeout: float = 5.0) -> Any:
         """Wait until `condition()` is true and return what it returned.

@@ -37,7 +37,7 @@ def test_version_without_an_installation_says_so(monkeypatch):
 def test_unknown_command_is_refused_with_the_names_known(capsys):
     said = refused(["sreve"], capsys)
     assert "sreve" in said
-    for name in ("lab", "serve", "doctor"):
+    for name in ("lab", "serve", "show", "doctor"):
         assert name in said
 
 
@@ -49,6 +49,7 @@ def test_unknown_command_is_refused_with_the_names_known(capsys):
         (["serve", "main:app", "--limit=off"], "--limits"),
         (["serve", "main:app", "--hots", "::1"], "--host"),
         (["doctor", "--jsn"], "--json"),
+        (["show", "x.har", "--laddr"], "--ladder"),
     ],
 )
 def test_an_unknown_option_is_refused_with_the_nearest(line, nearest, capsys):

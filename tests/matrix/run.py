@@ -1,8 +1,9 @@
 """Run the tests on other Pythons, ipykernels and notebook hosts, each row in its own environment.
 
-    python tests/matrix/run.py                every row
-    python tests/matrix/run.py py312 voila    the rows whose names contain one of these
+    python -m tests.matrix.run                every row
+    python -m tests.matrix.run py312 voila    the rows whose names contain one of these
 
+Two rows run at a time, and what each of them said is printed when it ends.
 A host's row needs Chromium, which its tests find as those of `tests/e2e` do. An interpreter that is not on
 this machine is a skip, named at the end. Under `CI=true` it is an error when no Python from 3.12 up was
 found at all.
@@ -16,10 +17,12 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.tools.lanes import Job, Run, run_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT_TESTS = ("asgi", "wire", "session", "client", "server", "rooms", "feeds", "programs")  # no kernel
@@ -30,6 +33,7 @@ TEST_TOOLS = {
     "hypothesis",
     "jsonschema",
     "nbclient",
+    "pandas",
     "pyjwt",
     "pytest",
     "pytest-asyncio",
@@ -65,14 +69,15 @@ def host(name: str, requirement: str, module: str) -> Row:
     return Row(name, (3, 11), (requirement,), (), (), (f"tests/hosts/{module}",))
 
 
+# The longest first, so that two at a time end together.
 ROWS = (
+    # What changed in asyncio after 3.11 changed in 3.12, and 3.13 has all of it: kernels are tried with the
+    # one, the unit tests with the other, which keeps the whole run short.
+    Row("py313", (3, 13), ("ipykernel",), kernel_tests=()),
+    Row("py312", (3, 12), ("ipykernel",), unit_tests=()),
     # An older ipykernel changes nothing that the unit tests see: these rows run the kernel tests alone.
     Row("py311-ipykernel701", (3, 11), ("ipykernel==7.0.1",), unit_tests=()),  # mybinder.org's base image
     Row("py311-ipykernel6", (3, 11), ("ipykernel==6.31.0",), unit_tests=()),  # the last without subshells
-    # What changed in asyncio after 3.11 changed in 3.12, and 3.13 has all of it: kernels are tried with the
-    # one, the unit tests with the other, which keeps the whole run short.
-    Row("py312", (3, 12), ("ipykernel",), unit_tests=()),
-    Row("py313", (3, 13), ("ipykernel",), kernel_tests=()),
     host("notebook7", "notebook>=7.4", "test_notebook7.py"),
     host("voila", "voila>=0.5", "test_voila.py"),
 )
@@ -101,8 +106,8 @@ def tool_requirements(tools: set[str]) -> list[str]:
     return [line for line in group if re.split(r"[^\w-]", line)[0] in tools]
 
 
-def environment(row: Row, interpreter: str) -> Path:
-    """Make the row's environment, or find it as an earlier run left it; returns its Python."""
+async def environment(row: Row, interpreter: str, run: Run) -> Path | None:
+    """Make the row's environment, or find it as an earlier run left it; returns its Python, if it worked."""
     folder = ROOT / f".venv-matrix-{row.name}"
     python = folder / "bin" / "python"
     if row.host_tests:
@@ -117,16 +122,20 @@ def environment(row: Row, interpreter: str) -> Path:
     if not stamp.is_file() or stamp.read_text() != wanted:
         print(f"matrix: installing into {folder.name}: wslab, its test tools, {', '.join(row.requirements)}")
         sys.stdout.flush()
-        subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *requirements], check=True)
+        if not await run(interpreter, "-m", "venv", "--clear", folder):
+            return None
+        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        if not await run(*pip, *requirements):
+            return None
         stamp.write_text(wanted)
     return python
 
 
-def run(row: Row, interpreter: str) -> bool:
+async def run_row(row: Row, interpreter: str, run: Run) -> bool:
     """Run the row's tests; True when all passed."""
-    python = environment(row, interpreter)
+    python = await environment(row, interpreter, run)
+    if python is None:
+        return False
     runs = (
         (row.kernel_tests, "kernel"),
         (row.unit_tests, NEITHER_SLOW_NOR_KERNEL),
@@ -136,27 +145,26 @@ def run(row: Row, interpreter: str) -> bool:
     for folders, marker in runs:
         present = [folder for folder in folders if (ROOT / folder).exists()]
         if present:
-            command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marker, *present]
-            passed &= subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+            command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marker)
+            passed &= await run(*command, *present)
     return passed
 
 
 def main(names: list[str]) -> int:
     """Run the rows whose names contain one of `names` (all without any) and print one line for each."""
-    lines, failed, newer = [], False, False
+    jobs, skipped, newer = [], [], False
     for row in ROWS:
         if names and not any(name in row.name for name in names):
             continue
         interpreter = find_interpreter(row.python)
         if interpreter is None:
-            lines.append("{}: skipped, no Python {}.{} on PATH or in pyenv".format(row.name, *row.python))
+            skipped.append("{}: skipped, no Python {}.{} on PATH or in pyenv".format(row.name, *row.python))
             continue
         newer |= row.python >= (3, 12)
-        print(f"matrix: {row.name}", flush=True)
-        started = time.monotonic()
-        passed = run(row, interpreter)
-        failed |= not passed
-        lines.append(f"{row.name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - started:.0f} s")
+        jobs.append(Job(row.name, partial(run_row, row, interpreter)))
+    outcomes = run_jobs("matrix", jobs)
+    failed = not all(outcome.passed for outcome in outcomes)
+    lines = [*map(str, outcomes), *skipped]
     if os.environ.get("CI", "").lower() in {"1", "true"} and not names and not newer:
         lines.append("no Python from 3.12 up is here, and CI=true asks for one: install python3.12 or later")
         failed = True

@@ -1,4 +1,4 @@
-"""The command line: `wslab lab`, `wslab serve`, `wslab doctor`.
+"""The command line: `wslab lab`, `wslab serve`, `wslab show`, `wslab doctor`.
 
 Only the standard library is imported here, so that `wslab --version` answers at once and `wslab lab` can
 still say what is missing when JupyterLab is not installed.
@@ -10,7 +10,7 @@ import importlib.metadata
 import sys
 from typing import TYPE_CHECKING, cast
 
-from wslab.cli import doctor, lab, serve
+from wslab.cli import doctor, lab, serve, show
 from wslab.cli.arguments import Parser, unknown_option
 from wslab.errors import OptionError, WSLabError
 
@@ -36,7 +36,7 @@ def build_parser() -> Parser:
     parser.set_defaults(parser=parser)
     adding = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     commands = cast("Commands", adding)
-    for command in (lab, serve, doctor):
+    for command in (lab, serve, show, doctor):
         command.add_parser(commands)
     return parser
 
