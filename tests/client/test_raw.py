@@ -425,7 +425,7 @@ async def test_a_server_that_does_not_read_cannot_keep_the_client(mute, monkeypa
         await done.wait()
 
     client = await mute(deaf)
-    sending = asyncio.create_task(client.send_bytes(bytes(2**25)))
+    sending = asyncio.create_task(client.send_bytes(encode_frame(Opcode.BINARY, bytes(2**25))))
     await asyncio.sleep(0)
     assert not sending.done()
     async with asyncio.timeout(5):
