@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -51,6 +52,9 @@ class JupyterServer:
         # A windowed notebook detaches the cells that are off screen, and locators with them.
         self._set("notebook-extension", "tracker", {"windowingMode": "none"})
         self.set_theme("light")
+        # The kernels' sockets lie in files here, where no other process can be quicker to bind them than the
+        # kernel that was told to. Their paths may have a hundred bytes and no more.
+        self._runtime = TemporaryDirectory(prefix="wslab-", dir=None if sys.platform == "win32" else "/tmp")
         self._log = root / "jupyterlab.log"
         self._port = 0
         self._named = threading.Event()
@@ -81,6 +85,7 @@ class JupyterServer:
             "--ServerApp.port_retries=200",
             f"--ServerApp.root_dir={self.folder}",
             "--ServerApp.jpserver_extensions={'jupyter_server_proxy': True}",
+            f"--KernelManager.transport={'tcp' if sys.platform == 'win32' else 'ipc'}",
             f"--IdentityProvider.token={self.token}",
             "--LabApp.expose_app_in_browser=True",  # window.jupyterapp, for the page object
             "--LabApp.news_url=",
@@ -100,7 +105,7 @@ class JupyterServer:
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
             "JUPYTER_CONFIG_DIR": str(root / "config"),
             "JUPYTER_DATA_DIR": str(root / "data"),
-            "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
+            "JUPYTER_RUNTIME_DIR": self._runtime.name,
             "JUPYTERLAB_SETTINGS_DIR": str(self._settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(root / "workspaces"),
             "IPYTHONDIR": str(root / "ipython"),
@@ -183,3 +188,4 @@ class JupyterServer:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
         self._reader.join(STOP_TIMEOUT)
+        self._runtime.cleanup()

@@ -15,6 +15,7 @@ from wslab.widgets.frames import (
     FLAG_MASKED,
     FLAG_PROBLEM,
     FLAG_SENT,
+    FLAG_SHARED,
     RECORD,
     FramesView,
     encode_batch,
@@ -28,7 +29,9 @@ from wslab.wire import (
     encode_frame,
     parse_frame,
 )
-from wslab.wire.recorder import RECEIVED, SENT
+from wslab.wire.query import Query
+from wslab.wire.recorder import RECEIVED, SENT, Record
+from wslab.wire.sites import Site, Sites
 
 KEY = bytes.fromhex("37fa213d")
 
@@ -50,15 +53,19 @@ class Bench:
 
     def batch(self):
         """The one batch of a tick: its content, and of each frame length, preview, flags, first byte."""
-        ((content, (table, previews)),) = self.page.look()
-        return content, decode(table, previews)
+        ((content, (table, previews, owners)),) = self.page.look()
+        return content, decode(table, previews, owners)
 
     def ask(self, seq):
+        """The frame's detail, and what the kernel says of its message, where it does."""
+        before = len(self.page.messages)
         self.page.say(t="get", seq=seq)
-        return self.page.messages[-1]
+        detail, *self.more = self.page.messages[before:]
+        return detail
 
 
-def decode(table, previews):
+def decode(table, previews, owners=b""):
+    assert owners == b""
     rows, at = [], 0
     for _, length, connection, size, flags, first in RECORD.iter_unpack(table):
         assert connection == 1
@@ -82,15 +89,15 @@ def test_a_batch_has_both_directions_unmasked(bench):
     bench.send(b"out")
     bench.page.hello()
     content, rows = bench.batch()
-    assert content == {"t": "frames", "first": 0, "skipped": 0, "cleared": False, "s": 1}
+    assert content == {"t": "frames", "first": 0, "skipped": 0, "cleared": False, "g": 1, "s": 1}
     assert rows == [(2, b"in", FLAG_MASKED, 0x81), (3, b"out", FLAG_SENT, 0x81)]
 
 
 def test_time_is_the_recorders(bench):
     bench.send(b"x")
-    ((_, (table, _)),) = bench.page.hello().look()
+    ((_, (table, *_)),) = bench.page.hello().look()
     record = bench.recorder.get(0)
-    assert struct.unpack_from("<d", table)[0] == record[1] / 1e9
+    assert struct.unpack_from("<d", table)[0] == record.at_ns / 10**9
 
 
 def test_only_new_frames_are_sent(bench):
@@ -251,12 +258,12 @@ def test_other_messages_are_not_answered(bench, content):
 
 def shown_slowly(record, preview):
     """What a batch says of a record, from the whole frame as the parser sees it."""
-    frame = parse_frame(record[5], record[4])
-    flags = FLAG_SENT if record[3] == SENT else 0
+    frame = parse_frame(record.raw, record.wire_length)
+    flags = FLAG_SENT if record.direction == SENT else 0
     flags |= FLAG_MASKED if frame.mask_key else 0
-    flags |= FLAG_PROBLEM if problem_of(frame, record[3]) else 0
-    flags |= FLAG_CUT if len(record[5]) < record[4] else 0
-    return (frame.length, frame.payload[:preview], flags, record[5][0])
+    flags |= FLAG_PROBLEM if problem_of(frame, record.direction) else 0
+    flags |= FLAG_CUT if len(record.raw) < record.wire_length else 0
+    return (frame.length, frame.payload[:preview], flags, record.raw[0])
 
 
 @given(
@@ -277,7 +284,7 @@ def test_the_short_way_through_a_frame_says_what_the_parser_says(
     header += len(payload).to_bytes(announced[1]) if announced[1] else b""
     raw = header + (KEY + apply_mask(payload, KEY) if masked else payload)
     connection = ConnectionTable(Recorder()).open("127.0.0.1:50000")
-    record = (0, 1, connection, direction, len(raw), raw[:snaplen])
+    record = Record(0, 1, (connection,), direction, len(raw), raw[:snaplen])
     assert decode(*encode_batch([record])) == [shown_slowly(record, 512)]
 
 
@@ -288,3 +295,66 @@ def test_what_is_shown_without_a_page_obeys_no_peer(bench, hostile):
     for shown in (text, page):
         assert not {"\x1b", "\u202e", "\x00"} & set(shown)
     assert "<img" not in page
+
+
+def test_a_frame_of_a_room_names_all_who_got_it(page_of):
+    bench = Bench(page_of)
+    table = ConnectionTable(bench.recorder)
+    members = [table.open(f"127.0.0.1:{port}") for port in range(3)]
+    frame = encode_frame(Opcode.TEXT, b"to all")
+    for _ in range(2):
+        members[0].sent.feed(frame)
+        for member in members[1:]:
+            assert bench.recorder.share(member.number, frame)
+        frame = bytes(bytearray(frame))
+    records = bench.recorder.records(0, 2)
+    owners = tuple(member.number for member in members)
+    assert [tuple(one.number for one in record.connections) for record in records] == [owners, owners]
+    rows, previews, lists = encode_batch(records)
+    assert struct.unpack(f"<{len(lists) // 4}I", lists) == (3, *owners)  # once for both
+    assert [(row[2], row[4]) for row in RECORD.iter_unpack(rows)] == [(0, FLAG_SENT | FLAG_SHARED)] * 2
+    assert previews == b"to allto all"
+    content, _ = bench.ask(0)
+    assert (content["members"], content["connections"]) == (3, [member.id for member in members])
+    ((message, (whole,)),) = bench.more
+    assert (message["count"], whole) == (1, b"to all")
+
+
+def test_a_batch_ends_before_it_has_too_many_owners(bench, monkeypatch):
+    monkeypatch.setattr(module, "_OWNERS", 3)
+    bench.page.hello()
+    bench.send(*[b"x"] * 5)
+    assert [len(bench.batch()[1]) for _ in range(2)] == [3, 2]
+
+
+def test_the_line_the_clocks_and_the_lag_are_told_where_they_are_known(page_of):
+    bench = Bench(page_of, sites=Sites())
+    bench.send(b"x")
+    content, _ = bench.ask(0)
+    assert (content["site"], content["sent_at"], content["lag"]) == (None, None, 0)
+    number = bench.recorder.sites.add(Site("chat.py", 12, "room"))
+    raw = encode_frame(Opcode.TEXT, b"hi")
+    bench.recorder.append(bench.connection.number << 1 | SENT, len(raw), raw, number, 10**18)
+    content, _ = bench.ask(1)
+    assert content["site"] == {"file": "chat.py", "line": 12, "function": "room"}
+    assert content["sent_at"] == 10**9
+    json.dumps(content)
+
+
+def test_the_handshake_and_the_steps_of_unmasking_are_explained(bench):
+    bench.connection.request = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
+    bench.receive(b"Hello")
+    content, _ = bench.ask(0)
+    assert content["handshake"]["children"][0]["title"] == "Request"
+    (unmasking,) = content["explained"]
+    assert (unmasking["title"], len(unmasking["rows"])) == ("Unmasking, byte by byte: all", 5)
+
+
+def test_a_page_can_ask_what_a_filter_may_name(bench):
+    bench.page.say(t="fields")
+    ((content, _),) = bench.page.messages
+    fields = {name: (kind, meaning) for name, kind, meaning in content["fields"]}
+    assert fields["opcode"] == ("opcode", "the opcode, by name or number")
+    assert all(meaning for _, meaning in fields.values())
+    for name in fields:
+        Query(name)

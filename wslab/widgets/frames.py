@@ -4,7 +4,8 @@ Theory of operation. The page holds a copy of the list, not of the frames: of ea
 record of 24 bytes and the first bytes of its payload, in batches of at most 4000 without a JSON
 object per frame. What somebody selects is fetched then (``{"t": "get", "seq": n}``), at most 4 KiB of
 it, with every field named. A page that is more than 80 000 frames behind gets the newest of them;
-what it did not get is counted and shown.
+what it did not get is counted and shown. The page's quick filters need no kernel; a display filter
+(`wslab.widgets.frames_filter`) is applied here, and what passes travels beside the batches.
 
 A batch's records are little-endian, without padding::
 
@@ -12,22 +13,28 @@ A batch's records are little-endian, without padding::
     | u16 preview's length | u8 flags | u8 the frame's first byte
 
 Frames in a batch are numbered without gaps from ``first``. The previews follow each other in a second
-buffer, unmasked.
+buffer, unmasked. Where a frame was sent to several connections at once (`FLAG_SHARED`), the u32 is the
+place of their list in a third buffer, in u32: how many, then their numbers. For each entry of ``matches``
+there is one more buffer, in their order.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict
+from array import array
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wslab.widgets.base import LiveView, Message
-from wslab.widgets.fields import describe_fields, problem_of
+from wslab.widgets.fields import problem_of
+from wslab.widgets.frames_detail import frame_detail
+from wslab.widgets.frames_filter import FrameFilters, filter_fields
+from wslab.widgets.frames_messages import decide, message_detail
 from wslab.wire.frames import MAX_HEADER, apply_mask, parse_frame
 from wslab.wire.recorder import RECEIVED, SENT
-from wslab.wire.tables import RecordedFrame
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from wslab.wire.recorder import Record
@@ -36,14 +43,16 @@ if TYPE_CHECKING:
 __all__ = ["FramesView", "encode_batch"]
 
 RECORD = struct.Struct("<ddIHBB")
-FLAG_SENT, FLAG_MASKED, FLAG_PROBLEM, FLAG_CUT, FLAG_INCOMPLETE = 1, 2, 4, 8, 16
+FLAG_SENT, FLAG_MASKED, FLAG_PROBLEM, FLAG_CUT, FLAG_INCOMPLETE, FLAG_SHARED = 1, 2, 4, 8, 16, 32
 
 _BATCH = 4_000
 _BEHIND = 20 * _BATCH
+_OWNERS = 20_000  # numbers of connections in a batch, where it has more than one frame
 _PREVIEW_BUDGET = 256 * 1024
 _PREVIEW_MIN, _PREVIEW_MAX = 64, 512
-_DETAIL = 4_096
-_HEAD = 16_384
+_FILTERING = 0.005  # seconds of the loop's time that the filters take at a turn; a tick may fall beside one
+_RESTING = 0.005  # and that the loop has to itself before they go on
+_PAUSES = 3.0  # the pause after messages were put together for filters, in units of the time that took
 
 _PLAIN = frozenset({0x00, 0x01, 0x02, 0x80, 0x81, 0x82})  # first bytes of data frames without RSV bits
 _LENGTH16 = 126  # the 7-bit length that says: 16 bits follow (RFC 6455 section 5.2)
@@ -72,7 +81,7 @@ def _plain_header(direction: int, wire_length: int, raw: bytes) -> int:
 
 def _entry(record: Record, preview: int) -> tuple[int, float, bytes]:
     """Flags, payload length and the payload's first bytes of one record."""
-    _, _, _, direction, wire_length, raw = record
+    direction, wire_length, raw = record.direction, record.wire_length, record.raw
     flags = FLAG_SENT if direction == SENT else 0
     header = _plain_header(direction, wire_length, raw)
     if header:
@@ -91,18 +100,35 @@ def _entry(record: Record, preview: int) -> tuple[int, float, bytes]:
 
 
 def encode_batch(records: Sequence[Record]) -> list[bytes]:
-    """The records' table and previews, as the module's text lays them out.
+    """The records' table, previews and owners, as the module's text lays them out.
 
     The fewer the frames, the more of each is shown: 64 to 512 bytes.
     """
     preview = max(_PREVIEW_MIN, min(_PREVIEW_MAX, _PREVIEW_BUDGET // max(1, len(records))))
-    table, previews = bytearray(), bytearray()
+    table, previews, owners = bytearray(), bytearray(), array("I")
+    places: dict[tuple[int, ...], int] = {}
     for record in records:
         flags, length, shown = _entry(record, preview)
-        _, nanoseconds, connection, _, _, raw = record
-        table += RECORD.pack(nanoseconds / 1e9, length, connection.number, len(shown), flags, raw[0])
+        whose = record.connections[0].number
+        if len(record.connections) > 1:
+            numbers = tuple(connection.number for connection in record.connections)
+            whose = places.setdefault(numbers, len(owners))
+            if whose == len(owners):
+                owners.extend((len(numbers), *numbers))
+            flags |= FLAG_SHARED
+        table += RECORD.pack(record.at_ns / 10**9, length, whose, len(shown), flags, record.raw[0])
         previews += shown
-    return [bytes(table), bytes(previews)]
+    return [bytes(table), bytes(previews), struct.pack(f"<{len(owners)}I", *owners)]
+
+
+def _within(records: list[Record]) -> list[Record]:
+    """As many of the records, at least one, as have no more owners than a batch takes."""
+    left = _OWNERS
+    for count, record in enumerate(records):
+        left -= len(record.connections)
+        if left < 0:
+            return records[: max(count, 1)]
+    return records
 
 
 class FramesView(LiveView):
@@ -121,65 +147,133 @@ class FramesView(LiveView):
         self._cursor = 0  # number of the next frame to send
         self._skipped = 0
         self._page_has_some = False
+        self._filters = FrameFilters(frames)
+        self._filtering: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
+        self._finding: asyncio.Future[Message | None] | None = None
+        self._wanted: int | None = None
+        self._deciding: asyncio.Future[tuple[list[int], list[int]]] | None = None
+        self._decide_next = 0.0
 
     def replay(self) -> None:
         """Start over with the oldest frame kept."""
         self._cursor = self._frames.recorder.begin
         self._skipped = 0
         self._page_has_some = False
+        self._filters.end_all()
 
     def collect(self) -> Message | None:
-        """The next batch; also when there is nothing but to say that the recorder was cleared."""
+        """The next batch, and what passed the filters; None where there is neither."""
+        batch = self._batch()
+        self._filters.advance(self._cursor, _FILTERING)
+        self._filter_on()
+        self._decide()
+        for told in self._filters.ended():
+            self.push(told)
+        matches, numbers = self._filters.take()
+        if batch is None and not matches:
+            return None
+        content, buffers = batch or (self._content(self._cursor), [b"", b"", b""])
+        if matches:
+            content["matches"] = matches
+        return content, buffers + numbers
+
+    def _filter_on(self) -> None:
+        """Go through older frames between two ticks, as long as there are some."""
+        loop = self.loop
+        if loop is None or loop.is_closed() or not self._filters.behind(self._cursor):
+            return
+        if self._filtering is None or self._filtering[0] is not loop:
+            self._filtering = loop, loop.call_later(_RESTING, self._filter_turn)
+
+    def _filter_turn(self) -> None:
+        self._filtering = None
+        if self.attached:
+            self._filters.advance(self._cursor, _FILTERING)
+            self._filter_on()
+
+    def _decide(self) -> None:
+        """Ask the messages of fragments and compressed frames, in a thread, a fourth of the time at most."""
+        chosen = None
+        if self._deciding is None and monotonic() >= self._decide_next:
+            chosen = self._filters.undecided()
+        if chosen is None:
+            return
+        began, asked, loop = monotonic(), list(chosen.parts), self.loop
+        if loop is None or not loop.is_running():
+            chosen.decided(asked, *decide(self._frames, chosen.query, asked))
+            return
+
+        def done(deciding: asyncio.Future[tuple[list[int], list[int]]]) -> None:
+            self._deciding = None
+            self._decide_next = monotonic() + _PAUSES * (monotonic() - began)
+            error = None if deciding.cancelled() else deciding.exception()
+            if isinstance(error, Exception):
+                self._filters.fail(chosen, error)
+            elif not deciding.cancelled():
+                chosen.decided(asked, *deciding.result())
+
+        self._deciding = loop.run_in_executor(None, decide, self._frames, chosen.query, asked)
+        self._deciding.add_done_callback(done)
+
+    def _content(self, first: int, *, cleared: bool = False) -> dict[str, Any]:
+        generation = self._filters.generation
+        return {"t": "frames", "first": first, "skipped": self._skipped, "cleared": cleared, "g": generation}
+
+    def _batch(self) -> Message | None:
+        """The next frames; also when there is nothing but to say that the recorder was cleared."""
         recorder = self._frames.recorder
         begin, end = recorder.begin, recorder.end
         cleared = self._page_has_some and begin >= self._cursor
         if self._cursor >= end and not cleared:
             return None
         oldest = max(self._cursor, begin, end - _BEHIND)
-        records = recorder.records(oldest, min(oldest + _BATCH, end))
-        first = records[0][0] if records else oldest
+        records = _within(recorder.records(oldest, min(oldest + _BATCH, end)))
+        first = records[0].seq if records else oldest
         self._skipped += first - self._cursor
         self._cursor = first + len(records)
         self._page_has_some = bool(records) or (self._page_has_some and not cleared)
-        content = {"t": "frames", "first": first, "skipped": self._skipped, "cleared": cleared}
-        return content, encode_batch(records)
+        return self._content(first, cleared=cleared), encode_batch(records)
 
     def handle(self, content: dict[str, Any], buffers: Sequence[memoryview]) -> None:  # noqa: ARG002 - the base's signature
-        """Answer a request for one frame."""
+        """Answer a request for one frame, for a filter, or for what a filter may name."""
         seq = content.get("seq")
         if content.get("t") == "get" and isinstance(seq, int):
-            self.push(*self._detail(seq))
+            detail = frame_detail(self._frames, seq)
+            self.push(*detail)
+            if detail[0].get("more"):
+                self._find_message(seq)
+        elif content.get("t") == "filter":
+            for answer in self._filters.ask(content):
+                self.push(answer)
+        elif content.get("t") == "fields":
+            self.push({"t": "fields", "fields": filter_fields()})
 
-    def _detail(self, seq: int) -> Message:
-        record = self._frames.recorder.get(seq)
-        if record is None:
-            return {"t": "detail", "seq": seq, "gone": True}, []
-        found = RecordedFrame.from_record(record)
-        frame, connection, raw = found.frame, found.connection, record[5]
-        problem = (
-            problem_of(frame, record[3]) if frame else "The connection ended inside this frame's header."
-        )
-        content = {
-            "t": "detail",
-            "seq": seq,
-            "gone": False,
-            "at": found.at,
-            "direction": found.direction,
-            "name": found.name,
-            "opcode": frame.opcode if frame else -1,
-            "compressed": bool(frame and frame.rsv1),
-            "wire": found.wire_length,
-            "kept": len(raw),
-            "length": str(frame.length if frame else 0),  # text: 64 bits do not fit a number of the page's
-            "whole": bool(frame and len(frame.payload) == frame.length and frame.length <= _DETAIL),
-            "problem": problem,
-            "fields": [asdict(field) for field in describe_fields(frame, found.direction)] if frame else [],
-            "connection": connection.id,
-            "peer": connection.peer,
-            "request": connection.request[:_HEAD].decode("latin-1"),
-            "response": connection.response[:_HEAD].decode("latin-1"),
-        }
-        return content, [raw[:_DETAIL], found.payload[:_DETAIL]]
+    def _find_message(self, seq: int) -> None:
+        """Tell what message frame `seq` belongs to; on a loop, as soon as a thread has found out.
+
+        One at a time: while one is looked for, only the last one asked for waits.
+        """
+        loop = self.loop
+        if loop is None or not loop.is_running():
+            self._tell_message(message_detail(self._frames, seq))
+            return
+        if self._finding is not None:
+            self._wanted = seq
+            return
+        self._finding = loop.run_in_executor(None, message_detail, self._frames, seq)
+        self._finding.add_done_callback(self._found_message)
+
+    def _found_message(self, finding: asyncio.Future[Message | None]) -> None:
+        self._finding, wanted, self._wanted = None, self._wanted, None
+        if finding.cancelled() or not self.attached:
+            return
+        if wanted is not None:
+            self._find_message(wanted)
+        self._tell_message(finding.result())
+
+    def _tell_message(self, found: Message | None) -> None:
+        if found is not None:
+            self.push(*found)
 
     def text(self) -> str:
         """The last 20 frames as plain text."""

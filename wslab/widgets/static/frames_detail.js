@@ -1,68 +1,15 @@
 /** One frame: its fields, its bytes, its payload, and the handshake of its connection. */
 import { element, button, clock, visible } from "./common.js";
-import { hex } from "./frames_store.js";
+import { contentPane, hexDump, textPane, visibleLines } from "./frames_content.js";
+import { disclosure, explained } from "./frames_explained.js";
+import { lineFact, milliseconds } from "./frames_message.js";
 
 /** @typedef {import("./common.js").Content} Content */
-/** @typedef {{name: string, bits: string, value: string, start: number, stop: number, meaning: string}} Field */
+/** @typedef {import("./frames_content.js").Field} Field */
+/** @typedef {import("./frames_content.js").Pane} Pane */
 /** @typedef {Content & {raw: Uint8Array, payload: Uint8Array}} Detail the kernel's answer and its two buffers */
 
-const PER_LINE = 16;
 const HINT = "Point at a field, or move to it with Tab, to see its bytes.";
-
-/** @param {string} text several lines, each made harmless */
-const visibleLines = (text) => text.split(/\r?\n/).map(visible).join("\n");
-
-/**
- * Indents JSON without reading it into values: numbers keep their digits, keys their order and doubles.
- * @param {string} text valid JSON
- */
-export function indentJson(text) {
-  let depth = 0;
-  let out = "";
-  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
-  tokens.forEach((token, i) => {
-    const empty = tokens[i + 1] === "}" || tokens[i + 1] === "]";
-    if (token === "{" || token === "[") {
-      depth++;
-      out += empty ? token : `${token}\n${"  ".repeat(depth)}`;
-    } else if (token === "}" || token === "]") {
-      depth--;
-      const opened = tokens[i - 1] === "{" || tokens[i - 1] === "[";
-      out += opened ? token : `\n${"  ".repeat(depth)}${token}`;
-    } else if (token === ",") out += `,\n${"  ".repeat(depth)}`;
-    else out += token === ":" ? ": " : token;
-  });
-  return out;
-}
-
-/**
- * A hex dump whose bytes know their fields.
- * @param {Uint8Array} bytes
- * @param {Field[]} fields
- */
-function hexDump(bytes, fields) {
-  const dump = element("div", { class: "wslab-hex wslab-mono" });
-  /** @param {number} at @returns {string} numbers of the fields that byte `at` belongs to */
-  const ownersOf = (at) =>
-    fields.flatMap((field, number) => (field.start < at * 8 + 8 && field.stop > at * 8 ? [number] : [])).join(" ");
-  const headerOwners = Array.from({ length: Math.min(bytes.length, 20) }, (_, at) => ownersOf(at));
-  for (let start = 0; start < bytes.length; start += PER_LINE) {
-    const line = element("div", {}, element("span", { class: "wslab-dim" }, `${start.toString(16).padStart(4, "0")}  `));
-    const stop = Math.min(start + PER_LINE, bytes.length);
-    for (let at = start; at < stop; ) {
-      const owners = headerOwners[at] ?? ownersOf(at);
-      let end = at + 1;
-      while (end < stop && (headerOwners[end] ?? ownersOf(end)) === owners) end++;
-      line.append(element("span", { "data-fields": owners, class: "wslab-bytes" }, hex(bytes.subarray(at, end))), " ");
-      at = end;
-    }
-    const missing = "   ".repeat(PER_LINE - (stop - start));
-    const ascii = Array.from(bytes.subarray(start, stop), (byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : "·"));
-    line.append(element("span", { class: "wslab-ascii" }, `${missing} ${ascii.join("")}`));
-    dump.append(line);
-  }
-  return dump;
-}
 
 /** @param {Field} field */
 function placeOf({ start, stop }) {
@@ -132,31 +79,18 @@ function fieldStrip(fields, dump) {
   return element("div", {}, strip, note);
 }
 
-/** @param {Detail} detail @returns {{title: string, body: HTMLElement}} the payload for a reader */
+/** @param {Detail} detail @returns {Pane} the payload for a reader */
 function payloadPane(detail) {
   const { payload, opcode, compressed, whole } = detail;
   const part = whole ? "" : `, first ${payload.length} of ${detail.length} bytes`;
-  /** @param {string} title @param {string} text */
-  const pre = (title, text) => ({ title: title + part, body: element("pre", { class: "wslab-payload wslab-mono" }, visibleLines(text)) });
   if (!payload.length) return { title: "No payload", body: element("span", {}) };
   if (opcode === 8 && payload.length >= 2) {
-    return pre(`Close ${(payload[0] << 8) | payload[1]}, reason`, new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload.subarray(2)) || "(none)");
+    const reason = new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload.subarray(2));
+    return textPane(`Close ${(payload[0] << 8) | payload[1]}, reason${part}`, reason || "(none)");
   }
-  if (compressed) return { title: `Payload, compressed${part}`, body: hexDump(payload, []) };
-  if (opcode === 2) return { title: `Payload, unmasked${part}`, body: hexDump(payload, []) };
-  let text;
-  try {
-    text = new TextDecoder("utf-8", { fatal: whole, ignoreBOM: true }).decode(payload);
-  } catch {
-    return { title: `Payload, not UTF-8${part}`, body: hexDump(payload, []) };
-  }
-  try {
-    const value = JSON.parse(text);
-    if (typeof value === "object" && value !== null) return pre("Payload, as JSON", indentJson(text));
-  } catch {
-    // text that is no JSON is shown as it is
-  }
-  return pre("Payload, as text", text);
+  if (compressed) return contentPane("Payload, compressed", payload, { binary: true, whole, part });
+  // what goes on with a text may begin or end inside of a character
+  return contentPane(opcode === 2 ? "Payload, unmasked" : "Payload", payload, { binary: opcode === 2, whole: whole && !detail.partial, part });
 }
 
 /** @param {Detail} detail */
@@ -164,21 +98,37 @@ function handshake(detail) {
   /** @param {string} title @param {string} head */
   const part = (title, head) =>
     element("div", {}, element("h4", {}, title), element("pre", { class: "wslab-mono" }, visibleLines(head.trimEnd()) || "(not recorded)"));
-  return element(
-    "details",
-    { class: "wslab-handshake" },
-    element("summary", {}, `Handshake of ${detail.connection}`),
+  return disclosure(
+    `Handshake of ${detail.connection}`,
     element("div", { class: "wslab-detail-columns" }, part("Request", detail.request), part("Response", detail.response)),
+    explained(detail.handshake),
   );
+}
+
+/**
+ * What is known of the frame beside its bytes: the application's line, the two clocks, the loop's lag.
+ * @param {Detail} detail
+ */
+function facts({ at, direction, site, sent_at: sent, lag, members, connections }) {
+  const known = [];
+  if (site) known.push(lineFact(site, direction === "in" ? "received" : "sent"));
+  if (sent !== null && sent <= at) known.push(element("span", { "data-fact": "sent" }, "Sent ", element("b", {}, milliseconds(at - sent)), " before it was read"));
+  if (lag > 0) known.push(element("span", { "data-fact": "lag" }, "The loop was ", element("b", {}, milliseconds(lag)), " late"));
+  if (members > 1) {
+    const more = members > connections.length ? ` and ${members - connections.length} more` : "";
+    known.push(element("span", { "data-fact": "members" }, "Sent to ", element("b", {}, `${members} connections`), ` at once: ${connections.join(" ")}${more}`));
+  }
+  return element("p", { class: "wslab-facts" }, ...known);
 }
 
 /**
  * Builds the pane of one frame.
  * @param {Detail} detail
+ * @param {HTMLElement} message where the message it belongs to is shown, as soon as it is known
  * @param {() => void} close
  * @returns {HTMLElement}
  */
-export function frameDetail(detail, close) {
+export function frameDetail(detail, message, close) {
   const closer = button("×", "Close the detail and follow the newest frame (Esc)", close, { class: "wslab-detail-close" });
   if (detail.gone) {
     const why = "The kernel no longer keeps this frame: newer ones took its place, or the record was cleared.";
@@ -204,6 +154,7 @@ export function frameDetail(detail, close) {
     "div",
     {},
     title,
+    facts(detail),
     ...(detail.problem ? [element("p", { class: "wslab-detail-problem" }, element("b", {}, "✗ Problem: "), visible(detail.problem))] : []),
     fieldStrip(detail.fields, dump),
     element(
@@ -212,6 +163,8 @@ export function frameDetail(detail, close) {
       element("div", {}, element("h4", {}, `Bytes on the wire${cut}`), dump),
       element("div", {}, element("h4", {}, payload.title), payload.body),
     ),
+    message,
+    ...detail.explained.map((/** @type {import("./frames_explained.js").Explanation} */ part) => disclosure(part.title, explained({ ...part, title: "" }))),
     handshake(detail),
   );
 }

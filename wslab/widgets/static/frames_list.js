@@ -1,5 +1,6 @@
 /** A virtual list: as many rows in the document as fit the window, over any number of frames. */
 import { element, clock, opcodeName } from "./common.js";
+import { DisplayFilter } from "./frames_filter.js";
 import { FrameStore, NO_FILTER, SENT, PROBLEM, CUT } from "./frames_store.js";
 
 /** @typedef {import("./frames_store.js").Filter} Filter */
@@ -17,10 +18,12 @@ let listCount = 0;
 export class FrameList {
   /**
    * @param {FrameStore} store
+   * @param {DisplayFilter} display what passes beside the quick filters
    * @param {{redraw: () => void, select: (index: number) => void, pause: () => void}} on
    */
-  constructor(store, on) {
+  constructor(store, display, on) {
     this.store = store;
+    this.display = display;
     this.on = on;
     this.id = `wslab-frames-${++listCount}`;
     this.following = true;
@@ -32,6 +35,7 @@ export class FrameList {
     /** @type {number[] | null} indexes that match, null where all do */
     this.matching = null;
     this.scanned = 0;
+    this.gone = 0; // rows that left a filtered list at its top since it was drawn
     this.drawnBegin = 0;
     /** @type {Row[]} */
     this.rows = [];
@@ -67,6 +71,17 @@ export class FrameList {
     return this.matching ? this.matching.length : end - begin;
   }
 
+  /** The index up to which frames can be matched: the kernel may not have told of later ones yet. */
+  get known() {
+    const { end } = this.range;
+    return this.display.active ? Math.min(end, this.display.known) : end;
+  }
+
+  /** Whether frames are still to be matched. */
+  get filtering() {
+    return this.matching !== null && this.scanned < this.range.end;
+  }
+
   /** Frames that came since the pause. */
   get waiting() {
     return this.paused ? this.store.end - this.pausedEnd : 0;
@@ -100,8 +115,8 @@ export class FrameList {
   setFilter(filter) {
     this.filter = filter;
     const all = !filter.text && !filter.direction && !filter.opcode && !filter.connection;
-    this.matching = all ? null : [];
-    this.scanned = 0;
+    this.matching = all && !this.display.active ? null : [];
+    this.scanned = this.gone = 0;
     this.on.redraw();
   }
 
@@ -180,19 +195,30 @@ export class FrameList {
   scan() {
     const matching = this.matching;
     if (!matching) return;
-    const { begin, end } = this.range;
+    const { begin } = this.range;
+    const end = this.known;
     let gone = 0;
     while (gone < matching.length && matching[gone] < begin) gone++;
     if (gone) matching.splice(0, gone);
+    this.gone += gone;
     this.scanned = Math.max(this.scanned, begin);
+    for (const index of this.display.takeLate()) this.addLate(index, matching, begin);
     const until = performance.now() + SCAN_TIME;
     while (this.scanned < end && performance.now() < until) {
       const stop = Math.min(end, this.scanned + SCAN);
       for (; this.scanned < stop; this.scanned++) {
-        if (this.store.matches(this.scanned, this.filter)) matching.push(this.scanned);
+        const passes = !this.display.active || this.display.passes(this.scanned);
+        if (passes && this.store.matches(this.scanned, this.filter)) matching.push(this.scanned);
       }
     }
     if (this.scanned < end) this.on.redraw();
+  }
+
+  /** @param {number} index of a frame that passes after all @param {number[]} matching @param {number} begin */
+  addLate(index, matching, begin) {
+    if (index < begin || index >= this.scanned || !this.store.matches(index, this.filter)) return;
+    const position = this.positionOf(index);
+    if (matching[position] !== index) matching.splice(position, 0, index);
   }
 
   draw() {
@@ -203,10 +229,12 @@ export class FrameList {
     const viewport = this.viewport;
     this.body.style.height = `${count * ROW}px`;
     if (this.following) viewport.scrollTop = count * ROW;
-    else if (!this.matching && begin > this.drawnBegin && before) {
+    else {
       // rows left at the top: what somebody reads stays where it is
-      viewport.scrollTop -= (begin - this.drawnBegin) * ROW;
+      const left = this.matching ? this.gone : before ? begin - this.drawnBegin : 0;
+      if (left > 0) viewport.scrollTop -= left * ROW;
     }
+    this.gone = 0;
     this.drawnBegin = begin;
     viewport.setAttribute("aria-rowcount", String(count + 1));
     const first = Math.max(0, Math.floor(viewport.scrollTop / ROW) - 2);
@@ -241,6 +269,7 @@ export class FrameList {
     const store = this.store;
     const slot = store.slot(index);
     const opcode = store.opcode(index);
+    const owners = store.owners[slot]?.length ?? 1;
     const flags = store.flags[slot];
     const sent = Boolean(flags & SENT);
     const problem = Boolean(flags & PROBLEM) || opcode < 0;
@@ -260,11 +289,13 @@ export class FrameList {
       [Boolean(flags & CUT), " ✂", "✂ not kept whole"],
     ];
     const marked = marks.filter(([applies]) => applies);
-    row.element.title = marked.map(([, , meaning]) => meaning).join(", ");
+    const meanings = marked.map(([, , meaning]) => meaning);
+    if (owners > 1) meanings.push(`sent to ${owners} connections at once`);
+    row.element.title = meanings.join(", ");
     const values = [
       String(store.sequence[slot]),
       clock(store.time[slot]),
-      `c${store.connection[slot]}`,
+      `c${store.connection[slot]}` + (owners > 1 ? ` +${owners - 1}` : ""),
       sent ? "← out" : "→ in",
       (opcode < 0 ? "INCOMPLETE" : opcodeName(opcode)) + marked.map(([, sign]) => sign).join(""),
       String(store.length[slot]),

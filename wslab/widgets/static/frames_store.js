@@ -3,7 +3,7 @@ import { visible } from "./common.js";
 
 /** Frames kept in the page; the oldest go first. */
 export const CAPACITY = 100_000;
-const SLOTS = 1 << 17; // a power of two above CAPACITY: what a paused list shows stays a while longer
+export const SLOTS = 1 << 17; // a power of two above CAPACITY: what a paused list shows stays a while longer
 const RECORD_SIZE = 24;
 
 /** Bits of a record's flags. */
@@ -11,6 +11,7 @@ export const SENT = 1;
 export const PROBLEM = 4;
 export const CUT = 8;
 export const INCOMPLETE = 16;
+const SHARED = 32;
 
 /** @typedef {{text: string, direction: string, opcode: string, connection: number}} Filter "" and 0 let all pass */
 
@@ -30,6 +31,8 @@ export class FrameStore {
     this.time = new Float64Array(SLOTS);
     this.length = new Float64Array(SLOTS);
     this.connection = new Uint32Array(SLOTS);
+    /** @type {(Uint32Array | undefined)[]} connections' numbers of frames that went to several at once */
+    this.owners = new Array(SLOTS);
     this.flags = new Uint8Array(SLOTS);
     this.first = new Uint8Array(SLOTS);
     /** @type {(Uint8Array | string)[]} bytes until somebody looks, then text */
@@ -51,13 +54,29 @@ export class FrameStore {
     return Math.max(0, this.end - SLOTS);
   }
 
+  /** @param {number} seq @returns {number} the index of that frame, or of the first one after it */
+  indexOf(seq) {
+    let low = this.oldestSlot;
+    let high = this.end;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.sequence[this.slot(middle)] < seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /**
    * Takes a batch. Frames that are here already (another page's replay) are passed over.
    * @param {number} first number of the batch's first frame
    * @param {Uint8Array} table
    * @param {Uint8Array} previews
+   * @param {Uint8Array} [owners] lists of connections: how many, then their numbers
    */
-  add(first, table, previews) {
+  add(first, table, previews, owners = new Uint8Array()) {
+    const lists = new Uint32Array(owners.buffer, owners.byteOffset, owners.byteLength >> 2);
+    /** @type {Map<number, Uint32Array>} by their place: frames share them */
+    const shared = new Map();
     const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
     const count = Math.floor(table.byteLength / RECORD_SIZE);
     for (let i = 0, at = 0; i < count; i++) {
@@ -70,8 +89,11 @@ export class FrameStore {
       this.newest = this.sequence[slot] = first + i;
       this.time[slot] = view.getFloat64(offset, true);
       this.length[slot] = view.getFloat64(offset + 8, true);
-      this.connection[slot] = view.getUint32(offset + 16, true);
-      this.flags[slot] = view.getUint8(offset + 22);
+      const whose = view.getUint32(offset + 16, true);
+      const flags = (this.flags[slot] = view.getUint8(offset + 22));
+      if (flags & SHARED && !shared.has(whose)) shared.set(whose, lists.subarray(whose + 1, whose + 1 + lists[whose]));
+      this.owners[slot] = flags & SHARED ? shared.get(whose) : undefined;
+      this.connection[slot] = this.owners[slot]?.[0] ?? whose;
       this.first[slot] = view.getUint8(offset + 23);
       this.previews[slot] = preview;
     }
@@ -109,6 +131,11 @@ export class FrameStore {
     return (this.previews[slot] = visible(text));
   }
 
+  /** @param {number} slot @param {number} connection */
+  belongsTo(slot, connection) {
+    return this.owners[slot]?.includes(connection) ?? this.connection[slot] === connection;
+  }
+
   /**
    * @param {number} index
    * @param {Filter} filter
@@ -117,7 +144,7 @@ export class FrameStore {
     const slot = this.slot(index);
     if (filter.direction && (this.flags[slot] & SENT ? "out" : "in") !== filter.direction) return false;
     if (filter.opcode && this.opcode(index) !== Number(filter.opcode)) return false;
-    if (filter.connection && this.connection[slot] !== filter.connection) return false;
+    if (filter.connection && !this.belongsTo(slot, filter.connection)) return false;
     return !filter.text || this.text(index).toLowerCase().includes(filter.text);
   }
 }
