@@ -221,7 +221,8 @@ class Reach:
             connections: those to take, or their ids; all where it is None.
             where: a filter: connections are taken of which a frame passes.
             volatile: more fields of JSON that are not compared but for their type, by key (``"price"``) or
-                by path (``"$.data.ts"``); times, ids and tokens are recognised (`wslab.wire.generalise`).
+                by path (``"$.data.ts"``); times, ids and tokens are recognised
+                (`wslab.wire.conversation.generalise`).
             exact: fields in which nothing is recognised, likewise.
             secrets: values for what was redacted, by the name of the header or query parameter.
 

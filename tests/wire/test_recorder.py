@@ -5,6 +5,7 @@ import sys
 import tracemalloc
 from collections import deque
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,10 +71,11 @@ def test_clear_forgets_but_numbers_go_on():
 
 
 def test_switched_off_it_keeps_nothing():
-    recorder = Recorder()
-    recorder.enabled = False
+    recorder = Recorder(enabled=False)
     filled(recorder, 5)
-    assert (len(recorder), recorder.end) == (0, 0)
+    assert (len(recorder), recorder.end, recorder.enabled) == (0, 0, False)
+    with pytest.raises(AttributeError):
+        recorder.enabled = True  # what follows could not be told apart from what is missing
 
 
 def test_its_repr_counts():
@@ -203,8 +205,7 @@ def test_nothing_is_shared_with_a_frame_that_was_forgotten():
 
 
 def test_a_recorder_that_is_off_counts_shared_frames_as_well():
-    recorder = Recorder()
-    recorder.enabled = False
+    recorder = Recorder(enabled=False)
     one, two = members(recorder, 2)
     frame = encode_frame(1, b"to all")
     one.sent.share(frame)

@@ -119,7 +119,7 @@ def test_a_sites_code_stays_the_one_it_was(sites):
     numbers = set()
     for count in range(200):
         made = namespace(
-            "/home/me",
+            "/srv/me",
             f"def f(): return Spotter(sites).spot()\n#{count}",
             Spotter=Spotter,
             sites=sites,

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from wslab.asgi.async_testclient import AsyncTestClient
 from wslab.errors import WaitTimeoutError
-from wslab.wire.matchers import (
+from wslab.wire.conversation.matchers import (
     Matcher,
     a_bool,
     a_jwt,

@@ -36,7 +36,7 @@ def safe(text: str) -> str:
         >>> safe("\x1b[2J")
         '\\x1b[2J'
     """
-    from wslab.wire.tables import printable
+    from wslab.wire.shown import printable
 
     return printable(text)
 

@@ -2,8 +2,8 @@
 
 Each step of the recording waits for the ones before it, as they were ordered then; of what the server says,
 the order on one connection counts, and between connections none. Messages are compared by what they say: JSON
-as JSON, and what a server makes up by its kind (`wslab.wire.generalise`). What is sent is what was sent, but
-for values that the server had handed out: those are the new ones.
+as JSON, and what a server makes up by its kind (`wslab.wire.conversation.generalise`). What is sent is what
+was sent, but for values that the server had handed out: those are the new ones.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from wslab.errors import ConnectionClosed, ConnectionRefused, RecordingError, WaitTimeoutError, WSLabError
 from wslab.wire.close_codes import check_close
-from wslab.wire.comparison import first_difference, show_value
-from wslab.wire.conversation import (
+from wslab.wire.conversation.comparison import first_difference, show_value
+from wslab.wire.conversation.generalise import fill, generalise
+from wslab.wire.conversation.interaction import PAUSE, pauses, quiet_for, still_open
+from wslab.wire.conversation.matchers import NotCapturedError
+from wslab.wire.conversation.steps import (
     CONNECTED,
     Closing,
     Conversation,
@@ -28,11 +31,9 @@ from wslab.wire.conversation import (
     read_json,
 )
 from wslab.wire.files import Recording, load
-from wslab.wire.generalise import fill, generalise
 from wslab.wire.heads import ResponseError
-from wslab.wire.interaction import PAUSE, pauses, quiet_for, still_open
-from wslab.wire.matchers import NotCapturedError
-from wslab.wire.tables import FrameTable, printable
+from wslab.wire.shown import printable
+from wslab.wire.tables import FrameTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -222,7 +223,7 @@ async def replay(
         talk: what was recorded.
         connect: opens a connection to the application.
         timeout: seconds that each thing which the server said is waited for.
-        volatile: more fields that are not compared but for their type; see `wslab.wire.volatile`.
+        volatile: more fields of which only the type is compared; see `wslab.wire.conversation.volatile`.
         exact: fields in which nothing is recognised as volatile.
         frames: where `connect` records.
 

@@ -71,8 +71,8 @@ class Lifecycle:
         self.options = options
         self.journal = Journal()
         looks_for_lines = options.capture and options.lines
-        self.recorder = Recorder(sites=Sites(cell_name) if looks_for_lines else None)
-        self.recorder.enabled = options.capture
+        sites = Sites(cell_name) if looks_for_lines else None
+        self.recorder = Recorder(sites=sites, enabled=options.capture)
         self.connections = ConnectionTable(self.recorder)
         self.policy = Policy(options.auth, options.token, public=options.public)
         self.manners = Manners(self.journal, self.recorder.note_lag)

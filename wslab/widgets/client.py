@@ -9,7 +9,7 @@ from wslab.errors import WSLabError
 from wslab.widgets.base import LiveView, Message
 from wslab.widgets.tunnel import Tunnels
 from wslab.wire.close_codes import CLOSE_CODES
-from wslab.wire.tables import html_table, text_table
+from wslab.wire.shown import html_table, text_table
 from wslab.wire.ways import WAYS, alterations
 
 if TYPE_CHECKING:

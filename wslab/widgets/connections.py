@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from wslab.errors import WSLabError
 from wslab.widgets.base import LiveView, Message
 from wslab.wire.close_codes import check_close
-from wslab.wire.tables import ConnectionTable, html_table, text_table
+from wslab.wire.shown import html_table, text_table
 from wslab.wire.ways import WAYS, alterations
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from wslab.rooms.table import RoomTable
     from wslab.wire.connection import Connection
+    from wslab.wire.tables import ConnectionTable
 
 __all__ = ["ConnectionsView"]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from wslab.widgets.fields import describe_fields, problem_of
 from wslab.widgets.frames_messages import MAX_BYTES, is_partial, site_detail
 from wslab.wire.explain import explain_handshake
-from wslab.wire.tables import RecordedFrame
+from wslab.wire.recorded import RecordedFrame
 
 if TYPE_CHECKING:
     from wslab.widgets.base import Message as ToPage
-    from wslab.wire.explanation import Explanation
+    from wslab.wire.explain import Explanation
     from wslab.wire.tables import FrameTable
 
 __all__ = ["frame_detail"]

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from wslab.widgets.frames_messages import needs_message
 from wslab.wire.query import Query, QueryError
-from wslab.wire.query_fields import FIELDS
-from wslab.wire.tables import RecordedFrame
+from wslab.wire.query.fields import FIELDS
+from wslab.wire.recorded import RecordedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

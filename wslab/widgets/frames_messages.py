@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from wslab.wire.frames import Opcode
 from wslab.wire.messages import deflate_agreed, messages
+from wslab.wire.recorded import RecordedFrame
 from wslab.wire.replies import replies
-from wslab.wire.tables import RecordedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

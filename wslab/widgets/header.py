@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wslab.widgets.base import LiveView, Message
-from wslab.wire.tables import text_table
+from wslab.wire.shown import text_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

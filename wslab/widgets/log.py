@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from wslab.widgets.base import LiveView, Message
 from wslab.widgets.describe import describe
-from wslab.wire.tables import html_table, text_table
+from wslab.wire.shown import html_table, text_table
 
 if TYPE_CHECKING:
     from wslab.events import Event

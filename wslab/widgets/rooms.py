@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from wslab.events import RoomBroadcast
 from wslab.widgets.base import LiveView, Message
-from wslab.wire.tables import html_table, text_table
+from wslab.wire.shown import html_table, text_table
 
 if TYPE_CHECKING:
     from wslab.journal import Journal

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from wslab.feeds.tick import percent_change
 from wslab.widgets.base import LiveView, Message
-from wslab.wire.tables import html_table, text_table
+from wslab.wire.shown import html_table, text_table
 
 if TYPE_CHECKING:
     from wslab.feeds import Feed

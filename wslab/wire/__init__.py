@@ -1,10 +1,11 @@
 """What is on the wire: frames, handshakes, and the record of both.
 
-Nothing here does I/O but `wslab.wire.files`, which is imported when a name of it is first used.
+Nothing here does I/O but `wslab.wire.files`. What serving does not need is imported when it is first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from wslab.wire.connection import Close, Connection
@@ -12,13 +13,20 @@ from wslab.wire.deflate import DeflateOptions, PerMessageDeflate
 from wslab.wire.engine import FAIL, Engine
 from wslab.wire.frames import Frame, Opcode, apply_mask, encode_frame, frame_length, parse_frame
 from wslab.wire.handshake import Head, accept_key, parse_head, redact_head
+from wslab.wire.ladder import Ladder
+from wslab.wire.messages import Message
 from wslab.wire.opening import HandshakeError, UpgradeRequest, UpgradeResponse, read_response, read_upgrade
+from wslab.wire.query import Query, QueryError
+from wslab.wire.recorded import RecordedFrame
 from wslab.wire.recorder import Recorder
-from wslab.wire.tables import ConnectionTable, FrameTable, RecordedFrame
+from wslab.wire.sites import Site
+from wslab.wire.tables import ConnectionTable, FrameTable
 
 if TYPE_CHECKING:
+    from wslab.wire.explain import Explanation as Explanation
     from wslab.wire.files import Recording as Recording
     from wslab.wire.files import load as load
+    from wslab.wire.replies import Replies as Replies
 
 __all__ = [
     "FAIL",
@@ -27,15 +35,22 @@ __all__ = [
     "ConnectionTable",
     "DeflateOptions",
     "Engine",
+    "Explanation",
     "Frame",
     "FrameTable",
     "HandshakeError",
     "Head",
+    "Ladder",
+    "Message",
     "Opcode",
     "PerMessageDeflate",
+    "Query",
+    "QueryError",
     "RecordedFrame",
     "Recorder",
     "Recording",
+    "Replies",
+    "Site",
     "UpgradeRequest",
     "UpgradeResponse",
     "accept_key",
@@ -51,9 +66,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in {"Recording", "load"}:
-        raise AttributeError(f"module 'wslab.wire' has no attribute {name!r}")
-    from wslab.wire import files
+_LATER = {
+    "Explanation": "wslab.wire.explain",
+    "Recording": "wslab.wire.files",
+    "Replies": "wslab.wire.replies",
+    "load": "wslab.wire.files",
+}
+"""What serving does not need, and where it is."""
 
-    return getattr(files, name)
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'wslab.wire' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -23,7 +23,7 @@ from wslab.wire.ways import alterations
 if TYPE_CHECKING:
     from collections import deque
 
-    from wslab.wire.explanation import Explanation
+    from wslab.wire.explain import Explanation
     from wslab.wire.sites import Site
 
 __all__ = ["Close", "Connection", "Flow", "State"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wslab.errors import MissingPackageError
 from wslab.wire.messages import frame_problem
-from wslab.wire.tables import RecordedFrame
+from wslab.wire.recorded import RecordedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -239,6 +239,11 @@ class Frame:
         return len(self.raw) < total <= self.wire_length
 
     @property
+    def ended(self) -> bool:
+        """Whether all of it was on the wire, however much of that is kept."""
+        return self.wire_length >= self.header_length + self.length
+
+    @property
     def problem(self) -> str:
         """What is wrong with the frame, with the RFC section; "" for a good one."""
         raw, length = self.raw, self.length

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wslab.wire.connection import Connection
-    from wslab.wire.explanation import Explanation
+    from wslab.wire.explain import Explanation
     from wslab.wire.frames import Frame
+    from wslab.wire.recorded import RecordedFrame
     from wslab.wire.sites import Site
-    from wslab.wire.tables import RecordedFrame
 
 __all__ = ["Message", "deflate_agreed", "frame_problem", "messages"]
 
@@ -239,7 +239,7 @@ def _sides(frames: list[RecordedFrame]) -> dict[tuple[Connection, str], _Side]:
     counts: dict[tuple[Connection, str], list[int]] = {}
     for recorded in frames:
         frame = recorded.frame
-        whole = frame is not None and frame.wire_length >= frame.header_length + frame.length
+        whole = frame is not None and frame.ended
         for connection in recorded.connections:
             count = counts.setdefault((connection, recorded.direction), [0, 0])
             count[0] += whole  # the flow counts no frame that broke off

@@ -81,17 +81,19 @@ class Recorder:
         budget: how many bytes are kept in all.
         snaplen: how many bytes of one frame are kept; the default is 64 KiB of payload and its header.
         sites: where lines of the application are kept; None: they are not looked for.
+        enabled: whether anything is kept; counters go on without. It stays as it is: what a compressed
+            message says cannot be told when some before it were not recorded.
 
     Attributes:
         begin: sequence number of the oldest frame kept.
         end: sequence number that the next frame will get; `end - begin` frames are kept.
         held: bytes kept now.
-        enabled: set to False to record nothing (counters go on).
         shared, shared_end, members: the last frame that several connections were sent, `end` at that time,
             and their numbers, `NUMBER` bytes each; see `share`.
     """
 
     __slots__ = (
+        "_enabled",
         "_late",
         "_mask",
         "_owners",
@@ -99,7 +101,6 @@ class Recorder:
         "_ring",
         "begin",
         "budget",
-        "enabled",
         "end",
         "held",
         "members",
@@ -116,6 +117,7 @@ class Recorder:
         budget: int = 64 * 2**20,
         snaplen: int = 64 * 2**10 + 14,
         sites: Sites | None = None,
+        enabled: bool = True,
     ) -> None:
         size = 1 << max(1, frames - 1).bit_length()
         self._ring: list[_Kept | None] = [None] * size
@@ -131,7 +133,12 @@ class Recorder:
         self.shared: bytes | None = None
         self.shared_end = 0
         self.members = bytearray()
-        self.enabled = True
+        self._enabled = enabled
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is kept."""
+        return self._enabled
 
     def enlist(self, connection: Connection) -> None:
         """Frames of `connection` may come."""
@@ -161,7 +168,7 @@ class Recorder:
             site: the number in `sites` of the line that sent it.
             sent_ns: when it was sent, by the sender's clock.
         """
-        if not self.enabled:
+        if not self._enabled:
             return
         seq, ring, mask = self.end, self._ring, self._mask
         index = seq & mask

@@ -65,7 +65,7 @@ def own_file(name: str) -> bool:
     """Whether a source file is the user's own, and not Python's, an installed package's or wslab's.
 
     Example:
-        >>> own_file("/home/me/app.py"), own_file(os.__file__)
+        >>> own_file("/srv/me/app.py"), own_file(os.__file__)
         (True, False)
     """
     if any(folder in name for folder in _INSTALLED):

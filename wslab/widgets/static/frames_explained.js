@@ -1,4 +1,4 @@
-/** Explanations of the kernel's (`wslab.wire.explanation`) as tables. */
+/** Explanations of the kernel's (`wslab.wire.explain.explanation`) as tables. */
 import { element, visible } from "./common.js";
 
 /** @typedef {{title: string, rows: string[][], children: Explanation[]}} Explanation */

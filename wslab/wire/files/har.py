@@ -39,8 +39,8 @@ from wslab.wire.files.recording import (
 from wslab.wire.frames import Opcode, encode_frame
 from wslab.wire.handshake import redact_head
 from wslab.wire.messages import messages
+from wslab.wire.recorded import RecordedFrame
 from wslab.wire.recorder import RECEIVED
-from wslab.wire.tables import RecordedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,6 +17,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from wslab.wire.files.recording import by_connection, owners, to_ns
+from wslab.wire.frames import parse_frame
 from wslab.wire.handshake import accept_key
 from wslab.wire.recorder import RECEIVED, SENT
 
@@ -140,7 +141,9 @@ class _Stream:
 
     def _title(self, records: list[Record]) -> str:
         connection = self._connection
-        missing = connection.received.frames + connection.sent.frames - len(records)
+        frames = (parse_frame(record.raw, record.wire_length) for record in records)
+        kept = sum(frame is not None and frame.ended for frame in frames)  # one that broke off is not counted
+        missing = connection.received.frames + connection.sent.frames - kept
         dropped = f" Its first {missing} frames are no longer kept." if missing > 0 else ""
         peer = f" from {connection.peer}" if connection.peer else ""
         return (

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wslab.errors import RecordingError
 from wslab.wire.connection import Connection, Flow
+from wslab.wire.recorded import RecordedFrame
 from wslab.wire.recorder import RECEIVED, SENT, Record, Recorder
 from wslab.wire.sites import Readers, Site, Sites
-from wslab.wire.tables import FrameTable, RecordedFrame
+from wslab.wire.tables import FrameTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
