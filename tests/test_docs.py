@@ -54,9 +54,10 @@ async def test_what_the_page_on_recordings_does_works_and_looks_so(tmp_path, mon
     try:
         assert capsys.readouterr().out.startswith("<Recording: 1 connection, 6 frames>\n")
         assert sorted(path.name for path in tmp_path.iterdir()) == [
-            *("again.pcapng", "session.har", "session.jsonl", "session.pcapng"),
+            *("again.pcapng", "session.har", "session.jsonl", "session.pcapng", "test_chat.py"),
         ]
-        (shown,) = re.findall(r"```text\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+        compile((tmp_path / "test_chat.py").read_text(), "test_chat.py", "exec")
+        shown, _ = re.findall(r"```text\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
         assert cli.main(["show", "session.har"]) == 0
         printed = capsys.readouterr().out
         times = re.compile(r"\d+-\d+-\d+ \d+:\d+:\d+ | +\d+\.\d{3} s")
