@@ -18,7 +18,7 @@ from tests.wire.tshark import complaints, dissected, ours
 from wslab.errors import RecordingError
 from wslab.wire import Connection, FrameTable, Recorder, accept_key, encode_frame
 from wslab.wire.deflate import PerMessageDeflate
-from wslab.wire.files import har, jsonl, load, pcapng, recording
+from wslab.wire.files import fields, har, jsonl, load, pcapng, recording
 
 MASK = b"\x01\xfe\x7f\x80"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -124,7 +124,7 @@ def test_a_cut_frame_says_so_in_its_line():
 
 
 def test_a_frame_longer_than_a_line_may_be_is_cut(monkeypatch):
-    monkeypatch.setattr(recording, "MAX_RAW", 10)
+    monkeypatch.setattr(fields, "MAX_RAW", 10)
     loaded = jsonl.parse(io.BytesIO(text_of(jsonl.dump)))
     assert max(len(frame.frame.raw) for frame in loaded.frames if frame.frame) == 10
     assert loaded.frames[0].frame.cut

@@ -4,7 +4,7 @@ An entry is a connection: its request and response are the handshake's heads, `_
 text and binary messages, inflated, seen from the client ("send" is what the client sent). That is what
 browsers show, and it is less than what was on the wire. Two fields of our own, which other readers
 skip, hold the rest, so that a round trip loses nothing: `_wslab` the connection, `_wslabFrames` its
-frames, control frames and masks included (`wslab.wire.files.recording` says how).
+frames, control frames and masks included (`wslab.wire.files.fields` says how).
 
 Without them, as in a browser's own file, frames are made from the messages: one frame a message, the
 client's with a masking key of zeros, because the real one was not recorded.
@@ -22,20 +22,9 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from wslab.errors import RecordingError
+from wslab.wire.files.fields import by_connection, connection_fields, frame_fields, owners, to_ns
 from wslab.wire.files.jsonl import decode_json
-from wslab.wire.files.recording import (
-    MAX_FILE,
-    MAX_RECORDS,
-    Builder,
-    Recording,
-    bad_value,
-    by_connection,
-    connection_fields,
-    field,
-    frame_fields,
-    owners,
-    to_ns,
-)
+from wslab.wire.files.recording import MAX_FILE, MAX_RECORDS, Builder, Recording, bad_value, field
 from wslab.wire.frames import Opcode, encode_frame
 from wslab.wire.handshake import redact_head
 from wslab.wire.messages import messages

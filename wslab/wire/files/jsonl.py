@@ -16,16 +16,8 @@ import json
 from typing import IO, TYPE_CHECKING, Any
 
 from wslab.errors import RecordingError
-from wslab.wire.files.recording import (
-    MAX_FILE,
-    MAX_RAW,
-    Builder,
-    Recording,
-    bad_value,
-    connection_fields,
-    frame_fields,
-    owners,
-)
+from wslab.wire.files.fields import MAX_RAW, connection_fields, frame_fields, owners
+from wslab.wire.files.recording import MAX_FILE, Builder, Recording, bad_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

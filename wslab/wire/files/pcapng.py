@@ -16,7 +16,7 @@ import heapq
 import struct
 from typing import TYPE_CHECKING
 
-from wslab.wire.files.recording import by_connection, owners, to_ns
+from wslab.wire.files.fields import by_connection, owners, to_ns
 from wslab.wire.frames import parse_frame
 from wslab.wire.handshake import accept_key
 from wslab.wire.recorder import RECEIVED, SENT

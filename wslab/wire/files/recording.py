@@ -1,9 +1,9 @@
 """A recording that was read from a file, and what its formats have in common.
 
-A connection and a frame are written as plain values of JSON: `connection_fields`, `frame_fields`. Reading
-them back goes through a `Builder`, which checks every value (a file is as hostile as the network) and fills
-the same `Connection` and `Recorder` that live traffic does, so that everything which works on
-`lab.frames` works on a recording.
+A connection and a frame are written as plain values of JSON (`wslab.wire.files.fields`). Reading them back
+goes through a `Builder`, which checks every value (a file is as hostile as the network) and fills the same
+`Connection` and `Recorder` that live traffic does, so that everything which works on `lab.frames` works on a
+recording.
 
 Nothing but `RecordingError` comes out of reading, and it names the line or the JSON path.
 """
@@ -14,13 +14,11 @@ import base64
 import binascii
 from collections import deque
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wslab.errors import RecordingError
 from wslab.wire.connection import Connection, Flow
-from wslab.wire.recorded import RecordedFrame
-from wslab.wire.recorder import RECEIVED, SENT, Record, Recorder
+from wslab.wire.recorder import RECEIVED, SENT, Recorder
 from wslab.wire.sites import Readers, Site, Sites
 from wslab.wire.tables import FrameTable
 
@@ -28,29 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from os import PathLike
 
-__all__ = [
-    "MAX_FILE",
-    "MAX_RAW",
-    "MAX_RECORDS",
-    "Builder",
-    "Recording",
-    "bad_value",
-    "by_connection",
-    "connection_fields",
-    "field",
-    "frame_fields",
-    "owners",
-    "to_ns",
-]
+__all__ = ["MAX_FILE", "MAX_RECORDS", "Builder", "Recording", "bad_value", "field"]
 
 MAX_FILE = 256 * 2**20
 """Bytes of the largest file that is read: a full recorder of the default size, and some room."""
 
 MAX_RECORDS = 1_000_000
 """Connections and frames that are read from one file."""
-
-MAX_RAW = 16 * 2**20
-"""Bytes of one frame that are written to a file; a longer one is cut there, and says so."""
 
 _REMEDY = "Save the recording again, or mend the file there."
 _SECOND = 10**9
@@ -103,16 +85,6 @@ class Recording:
         )
 
 
-def to_ns(seconds: float) -> int:
-    """Seconds as whole nanoseconds, exactly: dividing by ``10**9`` gives the same float back.
-
-    Example:
-        >>> to_ns(0.1), to_ns(1784815932.2538662) / 10**9
-        (100000000, 1784815932.2538662)
-    """
-    return round(Fraction(seconds) * _SECOND)
-
-
 def bad_value(where: str, expected: str, got: object) -> RecordingError:
     """The error for a value that is not what its place asks for."""
     return RecordingError(f"Expected {expected} at {where}, got {_show(got)}.", remedy=_REMEDY)
@@ -160,82 +132,6 @@ def _head(fields: dict[str, Any], name: str, where: str) -> bytes:
         return value.encode("latin-1")
     except UnicodeEncodeError as error:
         raise bad_value(f"{where}.{name}", "bytes as Latin-1 text", value) from error
-
-
-def by_connection(records: Iterable[Record]) -> dict[int, list[Record]]:
-    """The records of each connection by its number; what was sent to several is with each of them."""
-    grouped: dict[int, list[Record]] = {}
-    for record in records:
-        for connection in record.connections:
-            own = record if len(record.connections) == 1 else record._replace(connections=(connection,))
-            grouped.setdefault(connection.number, []).append(own)
-    return grouped
-
-
-def owners(records: Iterable[Record], connections: Iterable[Connection] = ()) -> list[Connection]:
-    """The connections of `records` and those in `connections`, each once, in the order of their numbers."""
-    found = {connection.number: connection for connection in connections}
-    found.update((owner.number, owner) for record in records for owner in record.connections)
-    return [found[number] for number in sorted(found)]
-
-
-def connection_fields(connection: Connection) -> dict[str, Any]:
-    """All that is kept of a connection but its frames, as values of JSON. Times are in nanoseconds."""
-    fields: dict[str, Any] = {
-        "number": connection.number,
-        "peer": connection.peer,
-        "via": connection.via,
-        "state": connection.state,
-        "opened_ns": to_ns(connection.opened_at),
-        "ended_ns": to_ns(connection.ended_at),
-        "rtt_ns": None if connection.rtt is None else to_ns(connection.rtt),
-        "first_closer": connection.first_closer,
-        "refusal": connection.refusal,
-        "remedy": connection.remedy,
-        # Latin-1 maps each byte to one character and back: the heads stay readable, and as they were.
-        "request": connection.request.decode("latin-1"),
-        "response": connection.response.decode("latin-1"),
-        "received": _flow_fields(connection.received),
-        "sent": _flow_fields(connection.sent),
-    }
-    readers = connection.received.readers
-    if readers is not None:
-        known = [(first, connection.reader(first)) for first, _ in readers.runs]
-        runs = [[first, *site] for first, site in known if site is not None]
-        fields["readers"] = {"count": readers.count, "runs": runs}
-    return fields
-
-
-def _flow_fields(flow: Flow) -> dict[str, Any]:
-    close = None
-    if flow.close is not None:
-        code, reason, at = flow.close
-        close = {"code": code, "reason": reason, "time_ns": to_ns(at)}
-    return {"frames": flow.frames, "messages": flow.messages, "bytes": flow.bytes, "close": close}
-
-
-def frame_fields(record: Record) -> dict[str, Any]:
-    """A frame as values of JSON: `raw` in base64, with the mask on; `cut` where `raw` is not all of it."""
-    raw = record.raw[:MAX_RAW]
-    fields: dict[str, Any] = {
-        "seq": record.seq,
-        "time_ns": record.at_ns,
-        "connection": record.connections[0].number,
-        "direction": "in" if record.direction == RECEIVED else "out",
-        "opcode": RecordedFrame.from_record(record).name,
-        "wire_length": record.wire_length,
-        "cut": len(raw) < record.wire_length,
-        "raw": base64.b64encode(raw).decode("ascii"),
-    }
-    if len(record.connections) > 1:
-        fields["connections"] = [connection.number for connection in record.connections]
-    if record.sent_ns:
-        fields["sent_ns"] = record.sent_ns
-    if record.lag_ns:
-        fields["lag_ns"] = record.lag_ns
-    if record.site is not None:
-        fields["site"] = list(record.site)
-    return fields
 
 
 class _FileRecorder(Recorder):
