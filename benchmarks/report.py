@@ -87,17 +87,17 @@ class Bar:
 
 BARS = (
     Bar("echo 64 B × 1: rate", "Echo, 64 B", "rate_ratio", 1.5),
-    Bar("echo 1 KiB × 10: rate", "Echo, 1 KiB", "rate_ratio", 1.8),
+    Bar("echo 1 KiB × 10: rate", "Echo, 1 KiB × 10", "rate_ratio", 1.8),
     Bar("pipelined 64 B: rate", "Pipelined", "rate_ratio", 1.3),
     Bar("echo 64 KiB × 1: rate", "Echo, 64 KiB", "rate_ratio", 1.3),
     Bar("connection set-up: CPU", "Set-up and close", "cpu_ratio", 0.7),
     Bar("idle connection: memory", "Idle", "private_ratio", 0.6),
     Bar("capture, echo 64 B × 1: CPU", "Echo, 64 B", "cpu_ratio", 1.05, theirs="lab-off"),
-    Bar("capture, echo 1 KiB × 10: CPU", "Echo, 1 KiB", "cpu_ratio", 1.05, theirs="lab-off"),
+    Bar("capture, echo 1 KiB × 10: CPU", "Echo, 1 KiB × 10", "cpu_ratio", 1.05, theirs="lab-off"),
     Bar("capture, pipelined: CPU", "Pipelined", "cpu_ratio", 1.05, theirs="lab-off"),
     Bar("capture, echo 64 KiB × 1: CPU", "Echo, 64 KiB", "cpu_ratio", 1.05, theirs="lab-off"),
     Bar("capture, echo 64 B × 1: share of stock", "Echo, 64 B", "cpu_share", 0.05, theirs="lab-off"),
-    Bar("capture, echo 1 KiB × 10: share of stock", "Echo, 1 KiB", "cpu_share", 0.05, theirs="lab-off"),
+    Bar("capture, echo 1 KiB × 1: share of stock", "Echo, 1 KiB × 1 c", "cpu_share", 0.05, theirs="lab-off"),
     Bar("of it lines, echo 64 B × 1", "Echo, 64 B", "cpu_share", 0.05, theirs="lab-lines-off"),
     Bar(
         "capture, broadcast: share of stock",

@@ -57,6 +57,12 @@ FEW = ("stock", "lab", "lab-off", "picows")
 APPS = ("fastapi", "app", "lab-app")
 CASES = (
     Case("Echo, 64 B × 1 connection", "echo", ALL, partial(echo, size=64, connections=1)),
+    Case(
+        "Echo, 1 KiB × 1 connection",
+        "echo",
+        ("stock", "lab", "lab-off"),
+        partial(echo, size=1024, connections=1),
+    ),
     Case("Echo, 1 KiB × 10 connections", "echo", ALL, partial(echo, size=1024, connections=10)),
     Case(f"Pipelined, 64 B × 1 connection, {2 * CHUNK} under way", "echo", FEW, partial(pipelined, size=64)),
     Case(

@@ -114,6 +114,16 @@ def test_a_file_below_the_working_directory_is_relative_to_it(sites, monkeypatch
     assert sites[number].file == HERE.name
 
 
+def test_a_file_below_the_home_does_not_say_whose_it_is(sites, monkeypatch, tmp_path):
+    def here():
+        return Spotter(sites).spot()
+
+    number = here()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(HERE.parent.parent))
+    assert sites[number].file == f"~{os.sep}{HERE.parent.name}{os.sep}{HERE.name}"
+
+
 def test_a_sites_code_stays_the_one_it_was(sites):
     """Codes are told apart by their ids, which a later code would get if the first one were let go of."""
     numbers = set()

@@ -44,7 +44,8 @@ class Site(NamedTuple):
     """A line of the application.
 
     Attributes:
-        file: relative to the working directory where it is below it; ``"In[7]"`` for a notebook's cell.
+        file: relative to the working directory, or to the home (``~``), where it is below that; ``"In[7]"``
+            for a notebook's cell.
         line: counted from 1; 0 where the code does not tell.
         function: its qualified name.
 
@@ -140,10 +141,17 @@ class Sites:
 
 def _resolve(code: CodeType, instruction: int, name_code: Callable[[CodeType], str]) -> Site:
     lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
-    path = code.co_filename
-    if not path.startswith("<"):
-        path = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
-    return Site(name_code(code) or path, next(lines, None) or 0, code.co_qualname)
+    return Site(name_code(code) or _shown(code.co_filename), next(lines, None) or 0, code.co_qualname)
+
+
+def _shown(path: str) -> str:
+    """As short as it can be; and without whose home it is in, for recordings are given away."""
+    if path.startswith("<"):
+        return path
+    if Path(path).is_relative_to(Path.cwd()):
+        return os.path.relpath(path)
+    home = os.path.expanduser("~")  # noqa: PTH111 - unlike Path.home, it does not raise where there is none
+    return f"~{path.removeprefix(home)}" if path.startswith(home + os.sep) else path
 
 
 class Spotter:
