@@ -21,6 +21,11 @@ def python_blocks(document):
     return re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
 
 
+def words_of(ladder):
+    """What a ladder says, without its times and the lines that fill its width."""
+    return re.sub(r"\d+\.\d+ s|Δ [\d.]+ [µm]?s|[─ ]+", " ", ladder).split()
+
+
 async def test_the_readmes_program_runs(capsys):
     program, _ = python_blocks(ROOT / "README.md")
     module = types.ModuleType("readme")
@@ -32,6 +37,8 @@ async def test_the_readmes_program_runs(capsys):
         printed = capsys.readouterr().out
         assert "ada: HELLO" in printed.splitlines()
         assert "→ in" in printed
+        [shown] = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+        assert words_of(shown) == words_of(str(module.lab.frames.sequence()))
     finally:
         await module.lab.stop()
 
