@@ -16,6 +16,7 @@ import wslab
 from wslab import serving
 from wslab.errors import ConnectionClosed, ConnectionRefused, NoEventLoopError, OptionError
 from wslab.events import EndpointFailed, LabStarted, Notice, Printed
+from wslab.wire import load
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
@@ -165,6 +166,28 @@ async def test_a_factory_is_called(start):
         await client.send("hi")
         assert await client.receive(5) == "hi"
     assert (await served.end())[0] == 0
+
+
+async def test_what_was_recorded_is_saved_at_the_end(start, tmp_path):
+    served = await start("main:app", "--port", "0", "--save", "session.har")
+    async with wslab.connect(served.at("/echo")) as client:
+        await client.send("hi")
+        assert await client.receive(5) == "hi"
+    assert await served.end() == (0, "")
+    recording = load(tmp_path / "session.har")
+    assert [message.text for message in recording.frames.messages("dir==in")] == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--save", "session.txt"], "ends in .jsonl or .har or .pcapng"),
+        (["--save", "nowhere/session.har"], "folder to save session.har in"),
+        (["--save", "session.har", "--capture", "off"], "capture=True with save"),
+    ],
+)
+async def test_what_could_not_be_saved_is_said_before_it_serves(start, arguments, said):
+    assert said in await failed(start, "main:app", "--port", "0", *arguments)
 
 
 @pytest.mark.parametrize("ws", ["wslab", "websockets-sansio"])

@@ -109,7 +109,7 @@ class Lab(Reach):
         ping_timeout: float | None = 20.0,
         **unknown: Never,
     ) -> None:
-        refuse_unknown(unknown, ["name", *(option for option in NAMES if option != "reload")])
+        refuse_unknown(unknown, ["name", *(option for option in NAMES if option not in {"reload", "save"})])
         given = None if app is None else check_app(app)
         options = Options.of(
             {

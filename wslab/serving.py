@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 
 from wslab.core import Core
-from wslab.errors import NoEventLoopError, OptionError, WSLabError
+from wslab.errors import NoEventLoopError, OptionError, RecordingError, WSLabError
 from wslab.events import EndpointFailed, Event, Printed
 from wslab.server import bind, check_app
 from wslab.server.addresses import direct_url
@@ -35,6 +35,7 @@ from wslab.server.loading import load_app
 from wslab.server.options import NAMES, Options, refuse_unknown
 from wslab.server.signals import stop_signals
 from wslab.widgets.describe import describe
+from wslab.wire.files import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,7 @@ def serve(
     ping_interval: float | None = 20.0,
     ping_timeout: float | None = 20.0,
     reload: bool = False,
+    save: str = "",
     **unknown: Never,
 ) -> None:
     """Serve `app` until Ctrl-C or SIGTERM. For programs; a notebook has `wslab.Lab`.
@@ -98,10 +100,12 @@ def serve(
         ping_interval: seconds between two pings; None sends none.
         ping_timeout: seconds until a ping must be answered, else the connection is cut; None: no limit.
         reload: start again when a ``.py`` file below the working directory changes; `app` is a name then.
+        save: write what the recorder keeps to this file at the end: ``.jsonl``, ``.har`` or ``.pcapng``.
         **unknown: any other name is refused, with the nearest of these.
 
     Raises:
         OptionError: an option is unknown, or its value cannot be meant.
+        RecordingError: `save` names no format or no folder; at the end, the file cannot be written.
         AppLoadError: there is no application of that name.
         NotAnAppError: `app` is no ASGI application.
         NoEventLoopError: a loop runs in this thread already.
@@ -117,6 +121,8 @@ def serve(
     refuse_unknown(unknown, SERVE_OPTIONS)
     given = {name: value for name, value in locals().items() if name in SERVE_OPTIONS}
     options = Options.of(given)
+    if save:
+        check_target(save)
     _refuse_running_loop()
     if not reload:
         _serve(app, options)
@@ -151,6 +157,7 @@ def _serve(app: ASGIApp | str, options: Options) -> None:
     try:
         with _logged(core):
             loop.run_until_complete(_until_signal(core, loaded, name))
+            _save(core)
     finally:
         _close(loop)
 
@@ -171,6 +178,21 @@ async def _until_signal(core: Core, app: ASGIApp, name: str) -> None:
                 ready.cancel()
         finally:
             await core.stop()
+
+
+def _save(core: Core) -> None:
+    """Keep the record, where that is asked for."""
+    path = core.options.save
+    if not path:
+        return
+    try:
+        core.frames.save(path, core.connections)
+    except OSError as error:
+        raise RecordingError(
+            f"Expected to save the record in {path}, got: {error}.",
+            remedy="Is there room, and may you write there?",
+        ) from error
+    print(f"wslab saved {len(core.frames)} frames in {path}", flush=True)  # noqa: T201 - its last line
 
 
 def _address(core: Core) -> str:

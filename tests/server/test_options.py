@@ -27,7 +27,7 @@ def test_lab_serve_and_options_have_the_same_names_and_defaults():
     options["limits"] = None  # stands for the host's
     lab, serve = defaults(wslab.Lab), defaults(wslab.serve)
     assert lab.pop("name") == ""
-    assert lab == {name: value for name, value in options.items() if name != "reload"}
+    assert lab == {name: value for name, value in options.items() if name not in {"reload", "save"}}
     assert serve.pop("port") == 8000
     assert serve == {name: value for name, value in options.items() if name not in {"loop", "port"}}
     assert set(SERVE_OPTIONS) == {*serve, "port"}
@@ -50,7 +50,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(call, given, nearest):
         call(given)
 
 
-@pytest.mark.parametrize("name", ["workers", "bus", "save"])
+@pytest.mark.parametrize("name", ["workers", "bus"])
 def test_what_comes_later_is_not_there_yet(name):
     with pytest.raises(TypeError, match=f"no option '{name}'"):
         wslab.Lab(**{name: 1})
@@ -58,9 +58,10 @@ def test_what_comes_later_is_not_there_yet(name):
         wslab.serve("m:a", **{name: 1})
 
 
-def test_reload_is_for_programs_and_loop_for_notebooks():
-    with pytest.raises(OptionError, match="no option 'reload'"):
-        wslab.Lab(reload=True)
+def test_reload_and_save_are_for_programs_and_loop_for_notebooks():
+    for given in ({"reload": True}, {"save": "x.har"}):
+        with pytest.raises(OptionError, match=f"no option '{next(iter(given))}'"):
+            wslab.Lab(**given)
     with pytest.raises(OptionError, match="no option 'loop'"):
         wslab.serve("m:a", loop="thread")
 

@@ -32,6 +32,7 @@ def add_parser(commands: Commands) -> None:
         "--ws": ("ENGINE", "wslab (the default), websockets-sansio or wsproto"),
         "--auth": ("RULE", "who needs the token: auto (the default), token (everybody) or off"),
         "--token": ("T", "the token; a random one by default"),
+        "--save": ("FILE", "write what was recorded there at the end: .jsonl, .har or .pcapng"),
         "--limits": ("LIMITS", "such as message=4MiB,rate=50; each may be off; off alone is for load tests"),
     }
     for name, (metavar, text) in texts.items():

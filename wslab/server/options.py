@@ -48,6 +48,7 @@ class Options:
         ping_timeout: seconds until a ping must be answered, else the connection is cut (1006); None
             waits for ever.
         reload: start again when a source file changes (``wslab serve`` only).
+        save: a file in which the record is saved at the end (``wslab serve`` only); "" for none.
 
     Raises:
         OptionError: a value cannot be meant.
@@ -71,6 +72,7 @@ class Options:
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     reload: bool = False
+    save: str = ""
 
     def __post_init__(self) -> None:
         _expect("host", self.host, type(self.host) is str and self.host != "", "an address or a name")
@@ -88,6 +90,12 @@ class Options:
 
             is_deflate = isinstance(self.deflate, DeflateOptions)
             _expect("deflate", self.deflate, is_deflate, "True, False or a DeflateOptions")
+        _expect("save", self.save, type(self.save) is str, "a file name")
+        if self.save and not self.capture:
+            raise OptionError(
+                "Expected capture=True with save, got False: nothing would be recorded.",
+                remedy="Leave out one of the two.",
+            )
         self._check_public()
         object.__setattr__(self, "limits", _limits(self.limits, public=self.public))
 

@@ -12,6 +12,6 @@ suffix       for                                             save  load
 from __future__ import annotations
 
 from wslab.wire.files.recording import Recording
-from wslab.wire.files.store import load, save
+from wslab.wire.files.store import check_target, load, save
 
-__all__ = ["Recording", "load", "save"]
+__all__ = ["Recording", "check_target", "load", "save"]

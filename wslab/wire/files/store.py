@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wslab.wire.files.recording import Recording
     from wslab.wire.tables import FrameTable
 
-__all__ = ["load", "save"]
+__all__ = ["check_target", "load", "save"]
 
 _WRITERS = {".jsonl": jsonl.dump, ".har": har.dump, ".pcapng": pcapng.dump}
 _READERS = {".jsonl": jsonl.parse, ".har": har.parse}
@@ -30,6 +30,28 @@ def _unknown(path: Path, allowed: Iterable[str], purpose: str) -> RecordingError
         f"Expected a file name that ends in {' or '.join(allowed)} to {purpose}, got {suffix}.",
         remedy="The suffix chooses the format.",
     )
+
+
+def check_target(path: str | PathLike[str]) -> None:
+    """Refuse a place where no recording could be saved, before there is one.
+
+    Raises:
+        RecordingError: a suffix that names no format, or no folder to put it in.
+
+    Example:
+        >>> check_target("x.txt")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        wslab.errors.RecordingError: Expected a file name that ends in .jsonl or .har or .pcapng to save ...
+    """
+    target = Path(path)
+    if target.suffix.lower() not in _WRITERS:
+        raise _unknown(target, _WRITERS, "save a recording")
+    if not target.parent.is_dir():
+        raise RecordingError(
+            f"Expected a folder to save {target.name} in, got {str(target.parent)!r}, which is none.",
+            remedy="Make the folder first.",
+        )
 
 
 def save(frames: FrameTable, path: str | PathLike[str], connections: Iterable[Connection] = ()) -> None:
