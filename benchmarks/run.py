@@ -54,6 +54,7 @@ class Case:
 
 ALL = ("stock", "lab", "lab-off", "lab-lines-off", "pair", "lab-sansio", "picows")
 FEW = ("stock", "lab", "lab-off", "picows")
+IDLERS = ("stock", "lab", "lab-lines-off", "lab-off", "picows")
 APPS = ("fastapi", "app", "lab-app")
 CASES = (
     Case("Echo, 64 B × 1 connection", "echo", ALL, partial(echo, size=64, connections=1)),
@@ -218,7 +219,7 @@ def chosen(
         if wanted in case.name.lower()
     ]
     cases = [case for case in cases if case.kinds]
-    of_memory = tuple(kind for kind in FEW if kind in names) if wanted in IDLE.lower() else ()
+    of_memory = tuple(kind for kind in IDLERS if kind in names) if wanted in IDLE.lower() else ()
     if not cases and not of_memory:
         known = "; ".join([*(case.name for case in CASES), IDLE])
         parser.error(f"--only {only!r} with --kinds {kinds!r} leaves nothing of: {known}")

@@ -105,6 +105,11 @@ class Flow(Spotter):
         self.readers: Readers | None = None
         self.stamps: deque[int] | None = None
 
+    @property
+    def direction(self) -> int:  # type: ignore[override]  # a number for a plain spotter, worked out here
+        """`RECEIVED` or `SENT`."""
+        return self._key & 1
+
     def note_read(self) -> None:
         """The application gets the next message, and has called this, by whatever detour."""
         if self._sites is None:

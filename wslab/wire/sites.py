@@ -26,6 +26,7 @@ __all__ = ["Readers", "Site", "Sites", "Spotter", "begins_application", "own_fil
 _getframe = sys._getframe  # noqa: SLF001 - documented in spite of its name
 _MOST = 65_536  # sites: a notebook whose cells run again and again makes new ones all the time
 _FARTHEST = 40  # frames between an application's line and the server
+_RECENT = 4  # lines that are tried before the stack is searched
 _READERS = 256  # changes of the reading line that are kept of one connection
 
 _LIBRARIES = (
@@ -76,6 +77,7 @@ def own_file(name: str) -> bool:
 
 _LOOP = frozenset({"asyncio.events", "asyncio.base_events", "asyncio.runners"})
 """Modules whose frames begin what the loop runs: above them is whoever started the loop."""
+_Place = tuple[int, "CodeType", int, int]
 _begins: dict[int, CodeType] = {}  # by its id: a code's own hash looks through all of it
 
 
@@ -97,6 +99,8 @@ class Sites:
         self._places: list[tuple[CodeType, int] | None] = [None]
         self._resolved: dict[int, Site] = {}
         self._own: dict[str, bool] = {}
+        self.recent: tuple[deque[_Place], deque[_Place]] = (deque(maxlen=_RECENT), deque(maxlen=_RECENT))
+        """By direction, how far up a line was, its code, instruction and number; found last in front."""
         self._name_code = name_code
 
     def __getitem__(self, number: int) -> Site | None:
@@ -171,6 +175,9 @@ class Spotter:
 
     __slots__ = ("_code", "_depth", "_instruction", "_number", "_sites")
 
+    direction = 0
+    """0 for lines that receive, 1 for lines that send."""
+
     def __init__(self, sites: Sites | None) -> None:
         self._sites = sites
         self._code: CodeType | None = None
@@ -192,12 +199,24 @@ class Spotter:
     def _search(self, caller: FrameType) -> int:
         sites = self._sites
         assert sites is not None
+        # Other connections do the same in the same place. A frame that is looked at becomes an object, and a
+        # coroutine's stays one: those in between are left alone where they need not be searched.
+        recent = sites.recent[self.direction]
+        for depth, code, instruction, number in recent:
+            try:
+                frame = _getframe(depth + 1)
+            except ValueError:
+                continue
+            if frame.f_code is code and frame.f_lasti == instruction:
+                self._code, self._depth, self._instruction, self._number = code, depth, instruction, number
+                return number
         found, depth = sites.find(caller)
         if found is None:
             self._code, self._depth, self._number = None, 0, 0
             return 0
         self._code, self._depth, self._instruction = found.f_code, depth + 1, found.f_lasti
         self._number = sites.number(self._code, self._instruction)
+        recent.appendleft((self._depth, self._code, self._instruction, self._number))
         return self._number
 
 
@@ -209,22 +228,35 @@ class Readers:
         runs: (first message, site) of each run of messages that the same line received.
     """
 
-    __slots__ = ("_runs", "count")
+    __slots__ = ("_earlier", "_since", "_site", "count")
 
     def __init__(self, count: int = 0, runs: Iterable[tuple[int, int]] = ()) -> None:
         self.count = count
-        self._runs: deque[tuple[int, int]] = deque(runs, maxlen=_READERS)
+        earlier = list(runs)[-_READERS:]
+        self._since, self._site = earlier.pop() if earlier else (0, -1)  # -1: nobody has received any
+        # Most connections have one line that receives, and thousands may do nothing else than wait there.
+        self._earlier: list[tuple[int, int]] | None = earlier or None
 
     @property
     def runs(self) -> list[tuple[int, int]]:
         """(first message, site) of each run that is kept."""
-        return list(self._runs)
+        return [*(self._earlier or ()), (self._since, self._site)] if self._site >= 0 else []
 
     def note(self, site: int) -> None:
         """The line numbered `site` received the next message."""
-        if not self._runs or self._runs[-1][1] != site:
-            self._runs.append((self.count, site))
+        if self._site != site:
+            self._change(site)
         self.count += 1
+
+    def _change(self, site: int) -> None:
+        if self._site >= 0:
+            earlier = self._earlier
+            if earlier is None:
+                earlier = self._earlier = []
+            earlier.append((self._since, self._site))
+            if len(earlier) >= _READERS:
+                del earlier[0]
+        self._since, self._site = self.count, site
 
     def of(self, message: int) -> int:
         """The site that received that message, counted from 0; 0 where it is not known, or nobody has."""
