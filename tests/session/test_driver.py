@@ -305,8 +305,10 @@ async def test_messages_after_our_close_frame_are_not_the_applications_any_more(
 async def test_sending_to_a_client_that_has_closed_is_an_oserror():
     it = await opened()
     it.driver.data_received(it.client.close(1000))
+    assert not it.driver.ended  # the application has not been told yet
     with pytest.raises(OSError, match="closed"):
         await it.driver.send({"type": "websocket.send", "text": "x"})
+    assert it.driver.ended  # and what it does with that is no fault of its own
 
 
 async def test_a_violation_is_answered_with_its_code_and_the_rest_is_thrown_away():

@@ -96,6 +96,7 @@ class Driver(Opening, asyncio.Protocol):
                 raise ValueError(problem)
             self._close(code, message.get("reason") or "")
         elif self.state == _CLOSING and not self.closing:
+            self.gone = True  # the application is told hereby: what it does now is no fault of its own
             raise ConnectionResetError("The client has closed the connection.")
         elif self.state == _CLOSING:
             raise RuntimeError(f"Expected nothing after 'websocket.close', got {kind!r}.")
