@@ -63,3 +63,14 @@ def test_importing_one_room_leaves_the_heavy_ones_out(module, absent):
         [sys.executable, "-c", LOADED.format(module)], capture_output=True, text=True, check=True, timeout=60
     )
     assert set(done.stdout.split()) & absent == set()
+
+
+def test_a_lab_starts_without_what_only_reads_its_record():
+    reading = ("conversation", "dataframes", "explain", "files", "ladder", "query", "replies")
+    code = "import sys, wslab.lab, wslab.serving; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = {name for name in done.stdout.split() if name.startswith("wslab.")}
+    assert "wslab.wire.tables" in loaded
+    assert not loaded & {"wslab.client.replay", *(f"wslab.wire.{name}" for name in reading)}

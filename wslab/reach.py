@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from wslab.client import Client, Connecting, connect
 from wslab.client.client import check_raw
 from wslab.client.raw_opening import connect_raw
-from wslab.client.replay import conversation_of, replay
 from wslab.errors import NotRunningError, WSLabError
 from wslab.server import check_app
 from wslab.server.addresses import direct_url, proxy_url
@@ -251,6 +250,8 @@ class Reach:
             >>> asyncio.run(main())
             <Replay: 4 steps as recorded>
         """
+        from wslab.client.replay import conversation_of, replay
+
         given = None if app is None else check_app(app)
         known = self.connections
         talk = conversation_of(source, connections, known=known, where=where, secrets=secrets)

@@ -35,7 +35,6 @@ from wslab.server.loading import load_app
 from wslab.server.options import NAMES, Options, refuse_unknown
 from wslab.server.signals import stop_signals
 from wslab.widgets.describe import describe
-from wslab.wire.files import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +121,8 @@ def serve(
     given = {name: value for name, value in locals().items() if name in SERVE_OPTIONS}
     options = Options.of(given)
     if save:
+        from wslab.wire.files import check_target
+
         check_target(save)
     _refuse_running_loop()
     if not reload:

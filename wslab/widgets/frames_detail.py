@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from wslab.widgets.fields import describe_fields, problem_of
-from wslab.widgets.frames_messages import MAX_BYTES, is_partial, site_detail
+from wslab.widgets.frames_messages import MAX_BYTES, site_detail
 from wslab.wire.explain import explain_handshake
+from wslab.wire.query.selection import is_partial
 from wslab.wire.recorded import RecordedFrame
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def frame_detail(frames: FrameTable, seq: int) -> ToPage:
         "problem": problem,
         "fields": [asdict(field) for field in describe_fields(frame, found.direction)] if frame else [],
         "explained": [_explained(child) for child in found.explain().children],
-        "partial": is_partial(frame),
+        "partial": frame is not None and is_partial(raw),
         "more": frame is not None,
         "site": site_detail(found.site),
         "sent_at": found.sent_at,

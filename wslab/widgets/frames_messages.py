@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wslab.wire.frames import Opcode
 from wslab.wire.messages import deflate_agreed, messages
+from wslab.wire.query.selection import is_partial
 from wslab.wire.recorded import RecordedFrame
 from wslab.wire.replies import replies
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from wslab.widgets.base import Message as ToPage
     from wslab.wire.connection import Connection
-    from wslab.wire.frames import Frame
     from wslab.wire.messages import Message
     from wslab.wire.query import Query
     from wslab.wire.sites import Site
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     _Side = tuple[Connection, int]
 
-__all__ = ["MAX_BYTES", "decide", "is_partial", "message_detail", "needs_message", "site_detail"]
+__all__ = ["MAX_BYTES", "decide", "message_detail", "needs_message", "site_detail"]
 
 MAX_BYTES = 4_096
 """Bytes of a frame, and of a message, that travel to the page."""
@@ -33,19 +33,6 @@ _AT_ONCE = 1_024
 _AROUND = 4_000  # frames before and after one, among which its answer is looked for
 _EXCHANGES = 4  # of one frame, that are told
 _PARTS = 16  # of a message, that the page can lead to
-
-
-def is_partial(frame: Frame | None) -> bool:
-    """Whether a frame does not have its message's content to itself: a fragment, or compressed.
-
-    Example:
-        >>> from wslab.wire import encode_frame, parse_frame
-        >>> is_partial(parse_frame(encode_frame(1, b"Hel", fin=False))), is_partial(None)
-        (True, False)
-    """
-    if frame is None or frame.control:
-        return False
-    return not frame.fin or frame.rsv1 or frame.opcode == Opcode.CONTINUATION
 
 
 def needs_message(query: Query, found: RecordedFrame) -> bool:
@@ -63,7 +50,7 @@ def needs_message(query: Query, found: RecordedFrame) -> bool:
     if not query.needs or frame is None or frame.control:
         return False
     received = "reader" in query.needs and found.direction == "in"
-    return received or ("content" in query.needs and is_partial(frame))
+    return received or ("content" in query.needs and is_partial(frame.raw))
 
 
 def decide(frames: FrameTable, query: Query, numbers: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -13,10 +13,8 @@ from wslab.wire.deflate import DeflateOptions, PerMessageDeflate
 from wslab.wire.engine import FAIL, Engine
 from wslab.wire.frames import Frame, Opcode, apply_mask, encode_frame, frame_length, parse_frame
 from wslab.wire.handshake import Head, accept_key, parse_head, redact_head
-from wslab.wire.ladder import Ladder
 from wslab.wire.messages import Message
 from wslab.wire.opening import HandshakeError, UpgradeRequest, UpgradeResponse, read_response, read_upgrade
-from wslab.wire.query import Query, QueryError
 from wslab.wire.recorded import RecordedFrame
 from wslab.wire.recorder import Recorder
 from wslab.wire.sites import Site
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
     from wslab.wire.explain import Explanation as Explanation
     from wslab.wire.files import Recording as Recording
     from wslab.wire.files import load as load
+    from wslab.wire.ladder import Ladder as Ladder
+    from wslab.wire.query import Query as Query
+    from wslab.wire.query import QueryError as QueryError
     from wslab.wire.replies import Replies as Replies
 
 __all__ = [
@@ -68,6 +69,9 @@ __all__ = [
 
 _LATER = {
     "Explanation": "wslab.wire.explain",
+    "Ladder": "wslab.wire.ladder",
+    "Query": "wslab.wire.query",
+    "QueryError": "wslab.wire.query",
     "Recording": "wslab.wire.files",
     "Replies": "wslab.wire.replies",
     "load": "wslab.wire.files",

@@ -1,4 +1,8 @@
-"""Live tables over what was recorded: `lab.connections` and `lab.frames`."""
+"""Live tables over what was recorded: `lab.connections` and `lab.frames`.
+
+What reads a record (filters, ladders, files, tests) is imported where it is first asked for: serving needs
+none of it, and a cell that starts a lab should not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from wslab.wire.connection import Connection
-from wslab.wire.ladder import Ladder
-from wslab.wire.query import Query
-from wslab.wire.query.selection import select_frames, select_messages
 from wslab.wire.recorded import RecordedFrame
 from wslab.wire.recorder import Recorder  # noqa: TC001 - the examples below have it from here
 from wslab.wire.shown import html_table, text_table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from wslab.events import Event
+    from wslab.wire.ladder import Ladder
     from wslab.wire.messages import Message
     from wslab.wire.replies import Replies
 
@@ -159,6 +161,9 @@ class FrameTable(Sequence[RecordedFrame]):
         Raises:
             QueryError: it cannot be read; the message shows where.
         """
+        from wslab.wire.query import Query
+        from wslab.wire.query.selection import select_frames
+
         return select_frames(self.recorder, RecordedFrame.from_record, Query(text))
 
     def sequence(self, connection: Connection | str | None = None) -> Ladder:
@@ -167,6 +172,8 @@ class FrameTable(Sequence[RecordedFrame]):
         Args:
             connection: one connection or its id; all that have frames kept where it is None.
         """
+        from wslab.wire.ladder import Ladder
+
         told = connection.id if isinstance(connection, Connection) else connection
         frames: list[RecordedFrame] = []
         owners = {told: connection} if isinstance(connection, Connection) else {}
@@ -186,6 +193,9 @@ class FrameTable(Sequence[RecordedFrame]):
         Raises:
             QueryError: it cannot be read; the message shows where.
         """
+        from wslab.wire.query import Query
+        from wslab.wire.query.selection import select_messages
+
         return select_messages(self, Query(where))
 
     def replies(self) -> Replies:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import builtins
 import json
 import keyword
-import os
 import re
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -43,9 +41,11 @@ from wslab.wire.conversation.source import (
     value_node,
 )
 from wslab.wire.conversation.steps import CONNECTED, Closing, Conversation, Opening, Said, Step, conversation
+from wslab.wire.files.replacing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
 
     from wslab.wire.connection import Connection
     from wslab.wire.recorded import RecordedFrame
@@ -364,7 +364,7 @@ def _fails(step: Step) -> bool:
 
 def save_test(
     frames: Iterable[RecordedFrame],
-    path: str | os.PathLike[str],
+    path: str | PathLike[str],
     *,
     app: str | None = None,
     connections: Iterable[Connection | str] | None = None,
@@ -387,13 +387,5 @@ def save_test(
             remedy='pytest finds those that are called "test_….py".',
         )
     talk = conversation(frames, connections, where=where, secrets=secrets)
-    source = to_source(talk, app=app, volatile=volatile, exact=exact)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(source)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(target, [to_source(talk, app=app, volatile=volatile, exact=exact).encode()])
     return target

@@ -20,16 +20,7 @@ if TYPE_CHECKING:
     from wslab.wire.connection import Connection
     from wslab.wire.recorded import RecordedFrame
 
-__all__ = [
-    "Explanation",
-    "Field",
-    "explain_close",
-    "explain_connection",
-    "explain_frame",
-    "explain_handshake",
-    "explain_incomplete",
-    "explain_message",
-]
+__all__ = ["explain_close", "explain_connection", "explain_frame", "explain_incomplete", "explain_message"]
 
 _FRAMING, _MASKING, _FRAGMENTS = "RFC 6455 section 5.2", "RFC 6455 section 5.3", "RFC 6455 section 5.4"
 _CLOSING, _CODES = "RFC 6455 section 5.5.1", "RFC 6455 section 7.4"

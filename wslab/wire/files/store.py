@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wslab.errors import RecordingError
 from wslab.wire.files import har, jsonl, pcapng
+from wslab.wire.files.replacing import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,14 +75,7 @@ def save(frames: FrameTable, path: str | PathLike[str], connections: Iterable[Co
         raise _unknown(target, _WRITERS, "save a recording")
     recorder = frames.recorder
     records = recorder.records(recorder.begin, recorder.end)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(dump(records, list(connections)))
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(target, dump(records, list(connections)))
 
 
 def load(path: str | PathLike[str]) -> Recording:

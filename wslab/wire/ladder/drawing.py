@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, NamedTuple
 
-from wslab.wire.ladder.steps import elided, printable
+from wslab.wire.ladder.steps import elided
+from wslab.wire.shown import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

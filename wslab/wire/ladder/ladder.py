@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from wslab.events import Event, MemberJoined, MemberLeft, MessageDropped, RoomBroadcast
 from wslab.wire.ladder.drawing import Rung, draw_svg, draw_text
-from wslab.wire.ladder.steps import Step, all_steps, label_of, place_broadcasts, printable, without_gaps
+from wslab.wire.ladder.steps import Step, all_steps, label_of, place_broadcasts, without_gaps
 from wslab.wire.messages import Message
 from wslab.wire.replies import Replies, replies
+from wslab.wire.shown import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,6 +12,7 @@ from wslab.wire.close_codes import name_close_code
 from wslab.wire.frames import Frame, Opcode, close_fields
 from wslab.wire.messages import frame_problem
 from wslab.wire.query.selection import is_partial
+from wslab.wire.shown import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from wslab.wire.connection import Connection
     from wslab.wire.recorded import RecordedFrame
 
-__all__ = ["Step", "Way", "all_steps", "elided", "label_of", "place_broadcasts", "printable", "without_gaps"]
+__all__ = ["Step", "Way", "all_steps", "elided", "label_of", "place_broadcasts", "without_gaps"]
 
 Way = Literal["in", "out", "shared", "to room", "from room", "note"]
 """From where to where: ``shared`` is from a room to its members, over the server."""
@@ -298,11 +299,6 @@ def _content(frame: Frame) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{elided(printable(text), _CONTENT)}'"
-
-
-def printable(text: str) -> str:
-    """`text` with controls and bidirectional overrides as escapes: terminals obey them, XML forbids some."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def elided(text: str, width: int) -> str:

@@ -41,6 +41,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wslab.wire.shown import printable
+
 if TYPE_CHECKING:
     from wslab.wire.messages import Message
 
@@ -149,7 +151,7 @@ class Body(NamedTuple):
 def elided(text: str) -> str:
     """The beginning of an id or a type, for a person: it is hostile text."""
     shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in shown)
+    return printable(shown)
 
 
 def read_bodies(message: Message) -> list[Body]:
